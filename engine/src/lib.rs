@@ -1,0 +1,1 @@
+//! Models: from a GGUF file and token ids to logits and text.

@@ -1,0 +1,1 @@
+//! Reading and writing GGUF files, the container of quantized models.

@@ -1,0 +1,1 @@
+//! The arithmetic: quantized blocks, dot products, matrix products and the threads that run them.
