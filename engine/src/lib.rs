@@ -1,1 +1,15 @@
 //! Models: from a GGUF file and token ids to logits and text.
+#![forbid(unsafe_code)]
+
+mod context;
+mod error;
+pub mod eval;
+mod generate;
+pub mod memory;
+mod model;
+
+pub use context::{CacheType, Context, ContextOptions, Logits};
+pub use error::Error;
+pub use generate::{GenerateOptions, Generation, Piece, StopHandle, StopReason, Timings};
+pub use memory::MemoryPlan;
+pub use model::{Model, ModelOptions};

@@ -1,0 +1,98 @@
+//! What can go wrong between a model file and its text, one line each: what is wrong, where, what to do.
+
+use crate::memory::MemoryPlan;
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A metadata key is missing, or holds what it must not.
+    #[error("metadata key {key}: {problem}")]
+    Metadata {
+        /// The key in full.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// `general.architecture` names nothing that is registered.
+    #[error("architecture '{name}' is not known to gristmill (known: {known})")]
+    UnknownArchitecture {
+        /// The name in the file.
+        name: String,
+        /// The names of the registry, separated by commas.
+        known: String,
+    },
+    /// A tensor that the architecture needs is not in the file.
+    #[error("tensor {name} is missing, and architecture {architecture} needs it")]
+    MissingTensor {
+        /// The tensor's name.
+        name: String,
+        /// The architecture that asks for it.
+        architecture: &'static str,
+    },
+    /// A tensor has another shape than the metadata say.
+    #[error("tensor {name}: expected shape {expected}, found {found}")]
+    TensorShape {
+        /// The tensor's name.
+        name: String,
+        /// The shape that the metadata ask for, row length first as in the file.
+        expected: String,
+        /// The shape in the file.
+        found: String,
+    },
+    /// A tensor is stored in a type for which there is no kernel.
+    #[error("tensor {name} is stored as {kind}, which gristmill can't compute with yet")]
+    TensorType {
+        /// The tensor's name.
+        name: String,
+        /// The type's name.
+        kind: String,
+    },
+    /// The file asks for something that is not implemented.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The run would need more memory than there is.
+    #[error("{0}")]
+    Memory(Box<MemoryPlan>),
+    /// More tokens than the context has room for.
+    #[error(
+        "the context is full: {tokens} more tokens after {position} exceed its {capacity} positions; \
+         use a larger context (-c) or a shorter text"
+    )]
+    ContextFull {
+        /// Tokens held already.
+        position: usize,
+        /// Tokens that were to be added.
+        tokens: usize,
+        /// Positions of the context.
+        capacity: usize,
+    },
+    /// A token id outside of the vocabulary.
+    #[error("token id {id} is outside of the vocabulary of {vocab_size} tokens")]
+    TokenId {
+        /// The id that was given.
+        id: u32,
+        /// Number of tokens of the model.
+        vocab_size: usize,
+    },
+    /// Sliding-window layers have already forgotten what truncating would need.
+    #[error(
+        "can't go back to position {to}: the sliding window layers remember nothing before position {oldest} \
+         (reset the context and feed the tokens again)"
+    )]
+    Truncate {
+        /// Where the context was to be cut.
+        to: usize,
+        /// The oldest position that is still held everywhere.
+        oldest: usize,
+    },
+    /// An option has a value that makes no sense.
+    #[error("{0}")]
+    Option(String),
+    /// The work was stopped through a [`StopHandle`](crate::StopHandle).
+    #[error("stopped")]
+    Stopped,
+    /// There is too little text to evaluate.
+    #[error("{0}")]
+    Evaluation(String),
+}

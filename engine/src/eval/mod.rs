@@ -1,0 +1,3 @@
+//! Measuring models on text.
+
+pub mod perplexity;
