@@ -1,3 +1,112 @@
-//! The command line of gristmill.
+//! The `gristmill` program: reads the command line, runs one command, turns its outcome into an exit code.
+//!
+//! Each command is one file in `commands/` and one line in [`Command`]. Results go to standard output, everything else
+//! to standard error (`diagnostics`). Models are found or downloaded by `source` and `fetch`.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod cache;
+mod catalogue;
+mod commands;
+mod diagnostics;
+mod fetch;
+mod licence;
+mod progress;
+mod render;
+mod source;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Run language models from GGUF files on this machine's processor
+#[derive(Parser)]
+#[command(
+    name = "gristmill",
+    disable_version_flag = true,
+    max_term_width = 100,
+    after_long_help = "\
+MODEL is the path of a GGUF file, hf:owner/repo[/file] for a file on the hub, or a short name
+(see 'gristmill models --catalogue'). What is not on this machine is downloaded first.
+
+Examples:
+  gristmill chat                                  chat with the default model
+  gristmill run smollm2 -p 'Once upon a time' -n 64
+  gristmill inspect model.gguf                    what is in a file, and its licence
+  gristmill help perplexity                       everything about one command
+
+Exit codes: 0 success, 1 failure, 2 wrong command line, 130 interrupted.
+Environment: GRISTMILL_CACHE (folder for models), GRISTMILL_ISA (instruction set), NO_COLOR."
+)]
+struct Cli {
+    /// Print the version; with --verbose also what this build supports
+    #[arg(short = 'V', long)]
+    version: bool,
+    /// With --version: list instruction sets, tensor types, architectures, samplers, tokenizers
+    #[arg(short, long, requires = "version")]
+    verbose: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// The commands, in the order in which help lists them.
+#[derive(Subcommand)]
+enum Command {
+    Pull(commands::pull::Pull),
+    Models(commands::models::Models),
+    Completions(commands::completions::Completions),
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Command::Pull(command) => command.run(),
+            Command::Models(command) => command.run(),
+            Command::Completions(command) => command.run(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    match cli.command {
+        Some(command) => diagnostics::report(command.run()),
+        None if cli.version => diagnostics::report(version()),
+        None => {
+            diagnostics::line("", "", &Cli::command().render_help().to_string());
+            ExitCode::from(diagnostics::USAGE)
+        }
+    }
+}
+
+fn version() -> anyhow::Result<()> {
+    let mut out = render::output();
+    writeln!(out, "gristmill {}", env!("CARGO_PKG_VERSION"))?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints what the parser has to say: help asked for goes to standard output, a complaint to standard error.
+fn explain(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    if error.use_stderr() {
+        let text = if diagnostics::stderr_colour() {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        };
+        diagnostics::line("", "", text.trim_end());
+        return ExitCode::from(diagnostics::USAGE);
+    }
+    let colour = std::io::stdout().is_terminal() && diagnostics::colour_wanted();
+    let mut out = render::output();
+    let text = if colour {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    diagnostics::report(written.map_err(anyhow::Error::from))
+}

@@ -1,0 +1,253 @@
+//! How results look: standard output that notices a closed pipe, tables, and numbers in a person's units.
+
+use crate::diagnostics::ClosedOutput;
+use std::io::{self, Write};
+
+/// Standard output, buffered by line; a reader that went away becomes an error that the program ends on quietly.
+pub struct Output(io::Stdout);
+
+/// Standard output for results.
+pub fn output() -> Output {
+    Output(io::stdout())
+}
+
+fn mark(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        io::Error::new(io::ErrorKind::BrokenPipe, ClosedOutput)
+    } else {
+        error
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(mark)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(mark)
+    }
+}
+
+/// Writes a value as indented JSON and a newline.
+pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut out = output();
+    writeln!(out, "{}", serde_json::to_string_pretty(value)?)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// A number of bytes in decimal units: `98.4 MB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1000.0;
+    let mut unit = 0;
+    // 999.95 would print as 1000.0
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// A whole number with thousands separated: `49,152`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number of parameters as the field says it: `134.5M`, `7.24B`.
+pub fn parameters(number: u64) -> String {
+    match number {
+        0..1_000 => number.to_string(),
+        1_000..1_000_000 => format!("{:.1}k", number as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1}M", number as f64 / 1e6),
+        _ => format!("{:.2}B", number as f64 / 1e9),
+    }
+}
+
+/// A stretch of time: `0.24 s`, `3 min 05 s`.
+pub fn seconds(value: f64) -> String {
+    if value < 60.0 {
+        return format!("{value:.2} s");
+    }
+    let whole = value.round() as u64;
+    if whole < 3600 {
+        format!("{} min {:02} s", whole / 60, whole % 60)
+    } else {
+        format!("{} h {:02} min", whole / 3600, whole / 60 % 60)
+    }
+}
+
+/// Foreign text (metadata, names) made fit for a terminal: control characters become `\u{..}` escapes.
+pub fn safe(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            clean.extend(c.escape_default());
+        } else {
+            clean.push(c);
+        }
+    }
+    clean
+}
+
+/// The first `most` characters of a text, with an ellipsis when something was left out.
+pub fn shorten(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+/// Which side a column's cells stand on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A plain table: a header, rows, columns as wide as their widest cell.
+pub struct Table {
+    columns: Vec<(&'static str, Align)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these column headings.
+    pub fn new(columns: &[(&'static str, Align)]) -> Table {
+        Table {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds one row; missing cells stay empty.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let mut row: Vec<String> = cells.into_iter().collect();
+        row.resize(self.columns.len(), String::new());
+        self.rows.push(row);
+    }
+
+    /// The table for a terminal.
+    pub fn plain(&self) -> String {
+        let widths = self.widths();
+        let mut text = String::new();
+        let header: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .collect();
+        for row in std::iter::once(&header).chain(&self.rows) {
+            let mut line = String::new();
+            for (i, cell) in row.iter().enumerate() {
+                if i > 0 {
+                    line.push_str("  ");
+                }
+                line.push_str(&self.pad(cell, widths[i], self.columns[i].1));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The table as GitHub-flavoured Markdown.
+    pub fn markdown(&self) -> String {
+        let widths = self.widths();
+        let mut text = String::new();
+        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let headings = self.columns.iter().zip(&widths);
+        text.push_str(&line(
+            headings
+                .map(|((name, align), width)| self.pad(name, *width, *align))
+                .collect(),
+        ));
+        text.push_str(&line(
+            self.columns
+                .iter()
+                .zip(&widths)
+                .map(|((_, align), width)| match align {
+                    Align::Left => "-".repeat((*width).max(3)),
+                    Align::Right => format!("{}:", "-".repeat((*width).max(3) - 1)),
+                })
+                .collect(),
+        ));
+        for row in &self.rows {
+            let cells = row.iter().zip(&widths).zip(&self.columns);
+            text.push_str(&line(
+                cells
+                    .map(|((cell, width), (_, align))| self.pad(cell, *width, *align))
+                    .collect(),
+            ));
+        }
+        text
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let wide = |text: &str| text.chars().count();
+        (0..self.columns.len())
+            .map(|i| {
+                self.rows
+                    .iter()
+                    .map(|row| wide(&row[i]))
+                    .max()
+                    .unwrap_or(0)
+                    .max(wide(self.columns[i].0))
+            })
+            .collect()
+    }
+
+    fn pad(&self, cell: &str, width: usize, align: Align) -> String {
+        match align {
+            Align::Left => format!("{cell:<width$}"),
+            Align::Right => format!("{cell:>width$}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(98_362_432), "98.4 MB");
+        assert_eq!(bytes(999_999_999), "1.0 GB");
+        assert_eq!(count(7), "7");
+        assert_eq!(count(49_152), "49,152");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(parameters(134_515_008), "134.5M");
+        assert_eq!(seconds(185.2), "3 min 05 s");
+        assert_eq!(seconds(7265.0), "2 h 01 min");
+        assert_eq!(shorten("abcdef", 4), "abc…");
+        assert_eq!(safe("a\x1b[0m\n"), "a\\u{1b}[0m\\n");
+    }
+
+    #[test]
+    fn tables_line_up() {
+        let mut table = Table::new(&[("name", Align::Left), ("n", Align::Right)]);
+        table.row(["a".into(), "10".into()]);
+        table.row(["long".into(), "7".into()]);
+        assert_eq!(table.plain(), "name   n\na     10\nlong   7\n");
+        assert_eq!(
+            table.markdown(),
+            "| name |  n |\n| ---- | --: |\n| a    | 10 |\n| long |  7 |\n"
+        );
+    }
+}
