@@ -1,1 +1,4 @@
 //! The arithmetic: quantized blocks, dot products, matrix products and the threads that run them.
+
+pub mod isa;
+pub mod ops;

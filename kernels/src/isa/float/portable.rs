@@ -1,0 +1,116 @@
+//! [`Simd`] on [`wide`]: SSE2 on any x86-64, NEON on any aarch64, plain Rust elsewhere.
+
+use super::Simd;
+use wide::{f32x8, i32x8};
+
+/// The portable instruction set; every CPU has it.
+#[derive(Clone, Copy)]
+pub struct Portable;
+
+impl Simd for Portable {
+    type V = f32x8;
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32x8 {
+        f32x8::splat(x)
+    }
+    #[inline(always)]
+    fn load(self, values: &[f32]) -> f32x8 {
+        let (head, _) = values.split_first_chunk::<8>().expect("eight values");
+        f32x8::new(*head)
+    }
+    #[inline(always)]
+    fn store(self, v: f32x8, out: &mut [f32]) {
+        out[..8].copy_from_slice(&v.to_array());
+    }
+    #[inline(always)]
+    unsafe fn load_at(self, at: *const f32) -> f32x8 {
+        // SAFETY: the caller's promise: readable for eight values.
+        f32x8::new(unsafe { at.cast::<[f32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store_at(self, v: f32x8, at: *mut f32) {
+        // SAFETY: the caller's promise: writable for eight values.
+        unsafe { at.cast::<[f32; 8]>().write_unaligned(v.to_array()) }
+    }
+    #[inline(always)]
+    fn add(self, a: f32x8, b: f32x8) -> f32x8 {
+        a + b
+    }
+    #[inline(always)]
+    fn sub(self, a: f32x8, b: f32x8) -> f32x8 {
+        a - b
+    }
+    #[inline(always)]
+    fn mul(self, a: f32x8, b: f32x8) -> f32x8 {
+        a * b
+    }
+    #[inline(always)]
+    fn div(self, a: f32x8, b: f32x8) -> f32x8 {
+        a / b
+    }
+    #[inline(always)]
+    fn min(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.fast_min(b)
+    }
+    #[inline(always)]
+    fn max(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.fast_max(b)
+    }
+    #[inline(always)]
+    fn fma(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
+        a.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn round(self, v: f32x8) -> f32x8 {
+        // Adding 1.5 * 2^23 leaves no bits for a fraction: the addition itself rounds to nearest even.
+        let shift = f32x8::splat(12_582_912.0);
+        (v + shift) - shift
+    }
+    #[inline(always)]
+    fn power_of_two(self, n: f32x8) -> f32x8 {
+        // 1.5 * 2^23 + n holds n in the low bits of its mantissa; moved up they are an exponent.
+        let bits: i32x8 = bytemuck::cast(n + f32x8::splat(12_582_912.0 + 127.0));
+        bytemuck::cast(bits << 23)
+    }
+    #[inline(always)]
+    fn select_less(self, a: f32x8, b: f32x8, yes: f32x8, no: f32x8) -> f32x8 {
+        a.simd_lt(b).bitselect(yes, no)
+    }
+    #[inline(always)]
+    fn sum(self, v: f32x8) -> f32 {
+        let a = v.to_array();
+        ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
+    }
+    #[inline(always)]
+    fn sum4(self, v: [f32x8; 4]) -> [f32; 4] {
+        v.map(|v| self.sum(v))
+    }
+    #[inline(always)]
+    fn largest(self, v: f32x8) -> f32 {
+        v.to_array().into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+    #[inline(always)]
+    fn load_f16(self, bits: &[u16]) -> f32x8 {
+        let mut wide = [0f32; 8];
+        for (w, b) in wide.iter_mut().zip(&bits[..8]) {
+            *w = half::f16::from_bits(*b).to_f32();
+        }
+        f32x8::new(wide)
+    }
+    #[inline(always)]
+    fn store_f16(self, v: f32x8, bits: &mut [u16]) {
+        for (b, w) in bits[..8].iter_mut().zip(v.to_array()) {
+            *b = half::f16::from_f32(w).to_bits();
+        }
+    }
+    #[inline(always)]
+    fn load_i8(self, codes: &[i8]) -> f32x8 {
+        let mut wide = [0f32; 8];
+        for (w, c) in wide.iter_mut().zip(&codes[..8]) {
+            *w = f32::from(*c);
+        }
+        f32x8::new(wide)
+    }
+}

@@ -1,0 +1,3 @@
+//! Instruction sets.
+
+pub mod float;

@@ -1,0 +1,254 @@
+//! The non-linearities of feed-forward blocks, alone or gated (GLU, arXiv:2002.05202).
+
+use super::elementwise::{map, zip};
+use super::exp::{erf, exp, tanh};
+use crate::isa::float::{Floats, Kernel, Simd};
+
+/// An activation function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// `x / (1 + e^-x)`, also called swish.
+    Silu,
+    /// GELU by its tanh approximation: `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
+    Gelu,
+    /// GELU with the error function: `0.5 x (1 + erf(x / √2))`.
+    GeluErf,
+    /// GELU by the logistic function: `x / (1 + e^(-1.702 x))`.
+    GeluQuick,
+    /// `max(x, 0)`.
+    Relu,
+    /// `max(x, 0)²`.
+    ReluSquared,
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
+    /// `tanh x`.
+    Tanh,
+    /// `ln(1 + e^x)`.
+    Softplus,
+    /// `x`.
+    Identity,
+    /// gpt-oss: gate `g = min(x, limit)` gives `g / (1 + e^(-1.702 g))`; in [`gated`] the other side is clamped to
+    /// ±limit and has 1 added.
+    SiluClamped {
+        /// The limit (7 in gpt-oss).
+        limit: f32,
+    },
+}
+
+/// `x / (1 + e^(-k x))`.
+#[inline(always)]
+fn swish<S: Simd>(s: S, x: S::V, k: f32) -> S::V {
+    let e = exp(s, s.mul(x, s.splat(-k)));
+    s.div(x, s.add(s.splat(1.0), e))
+}
+
+#[inline(always)]
+fn gelu<S: Simd>(s: S, x: S::V) -> S::V {
+    // 0.5 (1 + tanh u) = 1 / (1 + e^-2u): one exponential, and exact zeros far to the left.
+    let cube = s.mul(s.mul(x, x), x);
+    let u = s.fma(cube, s.splat(0.044_715), x);
+    let e = exp(s, s.mul(u, s.splat(-2.0 * 0.797_884_56)));
+    s.div(x, s.add(s.splat(1.0), e))
+}
+
+#[inline(always)]
+fn gelu_erf<S: Simd>(s: S, x: S::V) -> S::V {
+    let e = erf(s, s.mul(x, s.splat(std::f32::consts::FRAC_1_SQRT_2)));
+    s.mul(s.mul(x, s.splat(0.5)), s.add(s.splat(1.0), e))
+}
+
+/// Calls `$body` with `$f` bound to the activation as a vector function: the choice is made once per slice.
+macro_rules! with_activation {
+    ($activation:expr, $f:ident => $body:expr) => {
+        match $activation {
+            Activation::Silu => {
+                let $f = |s: S, x: S::V| swish(s, x, 1.0);
+                $body
+            }
+            Activation::Gelu => {
+                let $f = |s: S, x: S::V| gelu(s, x);
+                $body
+            }
+            Activation::GeluErf => {
+                let $f = |s: S, x: S::V| gelu_erf(s, x);
+                $body
+            }
+            Activation::GeluQuick => {
+                let $f = |s: S, x: S::V| swish(s, x, 1.702);
+                $body
+            }
+            Activation::Relu => {
+                let $f = |s: S, x: S::V| s.max(s.splat(0.0), x);
+                $body
+            }
+            Activation::ReluSquared => {
+                let $f = |s: S, x: S::V| {
+                    let r = s.max(s.splat(0.0), x);
+                    s.mul(r, r)
+                };
+                $body
+            }
+            Activation::Sigmoid => {
+                let $f = |s: S, x: S::V| {
+                    let e = exp(s, s.sub(s.splat(0.0), x));
+                    s.div(s.splat(1.0), s.add(s.splat(1.0), e))
+                };
+                $body
+            }
+            Activation::Tanh => {
+                let $f = |s: S, x: S::V| tanh(s, x);
+                $body
+            }
+            Activation::Identity => {
+                let $f = |_: S, x: S::V| x;
+                $body
+            }
+            Activation::SiluClamped { limit } => {
+                let $f = |s: S, x: S::V| swish(s, s.min(s.splat(limit), x), 1.702);
+                $body
+            }
+            // Rare (state-space models' step sizes), so plain code.
+            Activation::Softplus => {
+                let $f = |s: S, x: S::V| {
+                    let mut lanes = [0f32; 16];
+                    s.store(x, &mut lanes);
+                    for x in &mut lanes {
+                        *x = softplus(*x);
+                    }
+                    s.load(&lanes)
+                };
+                $body
+            }
+        }
+    };
+}
+
+fn softplus(x: f32) -> f32 {
+    if x > 20.0 { x } else { x.exp().ln_1p() }
+}
+
+struct Apply<'a>(Activation, &'a mut [f32]);
+
+impl Kernel for Apply<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        with_activation!(self.0, f => map(s, self.1, f));
+    }
+}
+
+struct Gated<'a>(Activation, &'a mut [f32], &'a [f32]);
+
+impl Kernel for Gated<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if let Activation::SiluClamped { limit } = self.0 {
+            zip(s, self.1, self.2, |s, gate, up| {
+                let up = s.max(s.splat(-limit), s.min(s.splat(limit), up));
+                s.mul(
+                    swish(s, s.min(s.splat(limit), gate), 1.702),
+                    s.add(up, s.splat(1.0)),
+                )
+            });
+            return;
+        }
+        with_activation!(self.0, f => zip(s, self.1, self.2, |s, gate, up| s.mul(f(s, gate), up)));
+    }
+}
+
+impl Activation {
+    /// `x = activation(x)`.
+    pub fn apply(self, x: &mut [f32]) {
+        Floats::current().run(Apply(self, x));
+    }
+}
+
+/// `gate = activation(gate) * up`: SwiGLU with [`Activation::Silu`], GeGLU with [`Activation::Gelu`].
+pub fn gated(activation: Activation, gate: &mut [f32], up: &[f32]) {
+    Floats::current().run(Gated(activation, gate, up));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definitions, in f64.
+    fn exact(activation: Activation, x: f64) -> f64 {
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        match activation {
+            Activation::Silu => x * sigmoid(x),
+            Activation::Gelu => {
+                0.5 * x
+                    * (1.0
+                        + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
+            }
+            Activation::GeluErf => {
+                0.5 * x * (1.0 + crate::ops::exp::tests::erf_f64(x / 2f64.sqrt()))
+            }
+            Activation::GeluQuick => x * sigmoid(1.702 * x),
+            Activation::Relu => x.max(0.0),
+            Activation::ReluSquared => x.max(0.0).powi(2),
+            Activation::Sigmoid => sigmoid(x),
+            Activation::Tanh => x.tanh(),
+            Activation::Softplus => x.exp().ln_1p(),
+            Activation::Identity => x,
+            Activation::SiluClamped { limit } => {
+                x.min(limit.into()) * sigmoid(1.702 * x.min(limit.into()))
+            }
+        }
+    }
+
+    #[test]
+    fn agree_with_their_definitions() {
+        let all = [
+            Activation::Silu,
+            Activation::Gelu,
+            Activation::GeluErf,
+            Activation::GeluQuick,
+            Activation::Relu,
+            Activation::ReluSquared,
+            Activation::Sigmoid,
+            Activation::Tanh,
+            Activation::Softplus,
+            Activation::Identity,
+            Activation::SiluClamped { limit: 7.0 },
+        ];
+        let x: Vec<f32> = (0..40_003).map(|i| i as f32 / 1000.0 - 20.0).collect();
+        let up: Vec<f32> = x.iter().map(|x| (x * 3.0).sin() * 9.0).collect();
+        for activation in all {
+            for floats in Floats::all() {
+                let (mut one, mut two) = (x.clone(), x.clone());
+                floats.run(Apply(activation, &mut one));
+                floats.run(Gated(activation, &mut two, &up));
+                for i in 0..x.len() {
+                    let want = exact(activation, x[i].into());
+                    let allowed = 4e-7 * want.abs() + 4e-7;
+                    let far = (f64::from(one[i]) - want).abs();
+                    assert!(
+                        far < allowed,
+                        "{activation:?}({}) = {} not {want}",
+                        x[i],
+                        one[i]
+                    );
+                    let other = match activation {
+                        Activation::SiluClamped { limit } => {
+                            f64::from(up[i].clamp(-limit, limit)) + 1.0
+                        }
+                        _ => f64::from(up[i]),
+                    };
+                    let far = (f64::from(two[i]) - want * other).abs();
+                    assert!(
+                        far < allowed * other.abs() * 1.5 + 1e-7,
+                        "gated {activation:?}({})",
+                        x[i]
+                    );
+                }
+            }
+            // The far ends are neither NaN nor wrong.
+            let mut ends = [-1e30, -200.0, 200.0];
+            activation.apply(&mut ends);
+            assert!(ends.iter().all(|x| !x.is_nan()), "{activation:?}: {ends:?}");
+        }
+    }
+}

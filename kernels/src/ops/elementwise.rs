@@ -1,0 +1,237 @@
+//! Sums, products, scales and conversions of whole slices. Operands of different length are a bug of the caller: they
+//! panic before anything is written.
+
+use crate::isa::float::{Floats, Kernel, Simd};
+use crate::ops::exp::tanh;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+/// Applies `vector` to whole vectors and to a zero-padded copy of the rest.
+#[inline(always)]
+pub(super) fn map<S: Simd>(s: S, x: &mut [f32], vector: impl Fn(S, S::V) -> S::V) {
+    let mut chunks = x.chunks_exact_mut(S::LANES);
+    for chunk in &mut chunks {
+        s.store(vector(s, s.load(chunk)), chunk);
+    }
+    let rest = chunks.into_remainder();
+    if !rest.is_empty() {
+        let mut padded = [0f32; 16];
+        padded[..rest.len()].copy_from_slice(rest);
+        let v = vector(s, s.load(&padded));
+        s.store(v, &mut padded);
+        rest.copy_from_slice(&padded[..rest.len()]);
+    }
+}
+
+/// `x[i] = vector(x[i], y[i])`.
+#[inline(always)]
+pub(super) fn zip<S: Simd>(s: S, x: &mut [f32], y: &[f32], vector: impl Fn(S, S::V, S::V) -> S::V) {
+    assert_eq!(x.len(), y.len(), "operands of different length");
+    let (whole, _) = (x.len() - x.len() % S::LANES, ());
+    let (x, x_rest) = x.split_at_mut(whole);
+    let (y, y_rest) = y.split_at(whole);
+    for (x, y) in x.chunks_exact_mut(S::LANES).zip(y.chunks_exact(S::LANES)) {
+        s.store(vector(s, s.load(x), s.load(y)), x);
+    }
+    if !x_rest.is_empty() {
+        let mut padded = [[0f32; 16]; 2];
+        padded[0][..x_rest.len()].copy_from_slice(x_rest);
+        padded[1][..y_rest.len()].copy_from_slice(y_rest);
+        let v = vector(s, s.load(&padded[0]), s.load(&padded[1]));
+        s.store(v, &mut padded[0]);
+        x_rest.copy_from_slice(&padded[0][..x_rest.len()]);
+    }
+}
+
+enum Pair {
+    Add,
+    Mul,
+    AddScaled(f32),
+}
+
+struct Zip<'a>(Pair, &'a mut [f32], &'a [f32]);
+
+impl Kernel for Zip<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.0 {
+            Pair::Add => zip(s, self.1, self.2, |s, x, y| s.add(x, y)),
+            Pair::Mul => zip(s, self.1, self.2, |s, x, y| s.mul(x, y)),
+            Pair::AddScaled(k) => zip(s, self.1, self.2, |s, x, y| s.fma(y, s.splat(k), x)),
+        }
+    }
+}
+
+/// `x += y`.
+pub fn add(x: &mut [f32], y: &[f32]) {
+    Floats::current().run(Zip(Pair::Add, x, y));
+}
+
+/// `x *= y`.
+pub fn mul(x: &mut [f32], y: &[f32]) {
+    Floats::current().run(Zip(Pair::Mul, x, y));
+}
+
+/// `x += factor * y`.
+pub fn add_scaled(x: &mut [f32], factor: f32, y: &[f32]) {
+    Floats::current().run(Zip(Pair::AddScaled(factor), x, y));
+}
+
+enum Single {
+    ScaleAdd(f32, f32),
+    Softcap(f32),
+}
+
+struct Map<'a>(Single, &'a mut [f32]);
+
+impl Kernel for Map<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.0 {
+            Single::ScaleAdd(k, c) => {
+                map(s, self.1, |s, x| s.add(s.mul(x, s.splat(k)), s.splat(c)))
+            }
+            Single::Softcap(cap) => map(s, self.1, |s, x| soft_cap(s, x, cap)),
+        }
+    }
+}
+
+/// `cap * tanh(x / cap)` on one vector.
+#[inline(always)]
+pub(crate) fn soft_cap<S: Simd>(s: S, x: S::V, cap: f32) -> S::V {
+    s.mul(s.splat(cap), tanh(s, s.mul(x, s.splat(1.0 / cap))))
+}
+
+/// `x *= factor`.
+pub fn scale(x: &mut [f32], factor: f32) {
+    scale_add(x, factor, 0.0);
+}
+
+/// `x = x * factor + offset`.
+pub fn scale_add(x: &mut [f32], factor: f32, offset: f32) {
+    Floats::current().run(Map(Single::ScaleAdd(factor, offset), x));
+}
+
+/// `x = cap * tanh(x / cap)`: a smooth limit on logits (Gemma 2, arXiv:2408.00118).
+pub fn softcap(x: &mut [f32], cap: f32) {
+    Floats::current().run(Map(Single::Softcap(cap), x));
+}
+
+/// The index of the largest value, the first of equals; 0 for an empty slice. NaN never wins.
+pub fn largest(x: &[f32]) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    // A block's maximum is one pass of vector instructions; only a block that beats the best so far is searched.
+    for (block, values) in x.chunks(64).enumerate() {
+        let top = values
+            .iter()
+            .fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
+        if top > best.1
+            && let Some(at) = values.iter().position(|v| *v == top)
+        {
+            best = (block * 64 + at, top);
+        }
+    }
+    best.0
+}
+
+struct Widen<'a>(&'a [u16], &'a mut [f32]);
+
+impl Kernel for Widen<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let whole = self.0.len() - self.0.len() % S::LANES;
+        let (bits, rest) = self.0.split_at(whole);
+        let (out, out_rest) = self.1.split_at_mut(whole);
+        for (b, o) in bits
+            .chunks_exact(S::LANES)
+            .zip(out.chunks_exact_mut(S::LANES))
+        {
+            s.store(s.load_f16(b), o);
+        }
+        for (b, o) in rest.iter().zip(out_rest) {
+            *o = f16::from_bits(*b).to_f32();
+        }
+    }
+}
+
+/// Half floats to f32, exactly.
+pub fn widen_f16(x: &[f16], out: &mut [f32]) {
+    assert_eq!(x.len(), out.len(), "operands of different length");
+    Floats::current().run(Widen(x.reinterpret_cast(), out));
+}
+
+struct Narrow<'a>(&'a [f32], &'a mut [u16]);
+
+impl Kernel for Narrow<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let whole = self.0.len() - self.0.len() % S::LANES;
+        let (x, rest) = self.0.split_at(whole);
+        let (out, out_rest) = self.1.split_at_mut(whole);
+        for (x, o) in x.chunks_exact(S::LANES).zip(out.chunks_exact_mut(S::LANES)) {
+            s.store_f16(s.load(x), o);
+        }
+        for (x, o) in rest.iter().zip(out_rest) {
+            *o = f16::from_f32(*x).to_bits();
+        }
+    }
+}
+
+/// f32 to half floats, to nearest even; values past 65504 become infinite.
+pub fn narrow_f16(x: &[f32], out: &mut [f16]) {
+    assert_eq!(x.len(), out.len(), "operands of different length");
+    Floats::current().run(Narrow(x, out.reinterpret_cast_mut()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_lengths() {
+        for n in [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 100] {
+            let x: Vec<f32> = (0..n).map(|i| (i as f32 * 0.7).sin() * 40.0).collect();
+            let y: Vec<f32> = (0..n).map(|i| (i as f32 * 1.3).cos()).collect();
+            let check = |run: &dyn Fn(&mut [f32]), want: &dyn Fn(f64, f64) -> f64| {
+                let mut out = x.clone();
+                run(&mut out);
+                for i in 0..n {
+                    let want = want(x[i].into(), y[i].into());
+                    assert!(
+                        (f64::from(out[i]) - want).abs() <= 1e-6 * want.abs() + 1e-7,
+                        "{n}, {i}"
+                    );
+                }
+            };
+            check(&|o| add(o, &y), &|x, y| x + y);
+            check(&|o| mul(o, &y), &|x, y| x * y);
+            check(&|o| add_scaled(o, 0.5, &y), &|x, y| x + 0.5 * y);
+            check(&|o| scale(o, -3.0), &|x, _| x * -3.0);
+            check(&|o| scale_add(o, 2.0, 1.0), &|x, _| x * 2.0 + 1.0);
+            check(&|o| softcap(o, 30.0), &|x, _| 30.0 * (x / 30.0).tanh());
+            let mut half = vec![f16::ZERO; n];
+            narrow_f16(&x, &mut half);
+            let mut back = vec![0.0; n];
+            widen_f16(&half, &mut back);
+            for i in 0..n {
+                assert_eq!(half[i], f16::from_f32(x[i]));
+                assert_eq!(back[i], half[i].to_f32());
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_of_the_largest() {
+        assert_eq!(largest(&[]), 0);
+        assert_eq!(largest(&[f32::NAN, 1.0, 3.0, 3.0, f32::NAN, 2.0]), 2);
+        assert_eq!(largest(&[f32::NEG_INFINITY; 3]), 0);
+        let mut x = vec![0.0f32; 1000];
+        x[777] = 1.0;
+        x[901] = 1.0;
+        assert_eq!(largest(&x), 777);
+    }
+}

@@ -1,0 +1,181 @@
+//! RMSNorm (arXiv:1910.07467) and LayerNorm (arXiv:1607.06450) of one row.
+
+use crate::isa::float::{Floats, Kernel, Simd};
+
+/// Sum over `x` of `vector(x)`, in four chains; one fixed order for a length.
+#[inline(always)]
+fn sum<S: Simd>(s: S, x: &[f32], vector: impl Fn(S, S::V) -> S::V) -> f32 {
+    let mut sums = [s.splat(0.0); 4];
+    let mut blocks = x.chunks_exact(4 * S::LANES);
+    for block in &mut blocks {
+        for (sum, x) in sums.iter_mut().zip(block.chunks_exact(S::LANES)) {
+            *sum = s.add(*sum, vector(s, s.load(x)));
+        }
+    }
+    let mut rest = blocks.remainder().chunks_exact(S::LANES);
+    for x in &mut rest {
+        sums[0] = s.add(sums[0], vector(s, s.load(x)));
+    }
+    let rest = rest.remainder();
+    let mut total = s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])));
+    if !rest.is_empty() {
+        let mut lanes = [0f32; 16];
+        for (lane, x) in lanes.iter_mut().zip(rest) {
+            let mut one = [0f32; 16];
+            s.store(vector(s, s.splat(*x)), &mut one);
+            *lane = one[0];
+        }
+        total += lanes.iter().sum::<f32>();
+    }
+    total
+}
+
+/// `out = (x - mean) * factor * weight + bias`.
+#[inline(always)]
+fn write<S: Simd>(
+    s: S,
+    x: &[f32],
+    mean: f32,
+    factor: f32,
+    weight: Option<&[f32]>,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let n = x.len();
+    assert!(
+        out.len() == n && weight.is_none_or(|w| w.len() == n) && bias.is_none_or(|b| b.len() == n)
+    );
+    let whole = n - n % S::LANES;
+    let (vmean, vfactor) = (s.splat(mean), s.splat(factor));
+    for at in (0..whole).step_by(S::LANES) {
+        let mut v = s.mul(s.sub(s.load(&x[at..]), vmean), vfactor);
+        if let Some(w) = weight {
+            v = s.mul(v, s.load(&w[at..]));
+        }
+        if let Some(b) = bias {
+            v = s.add(v, s.load(&b[at..]));
+        }
+        s.store(v, &mut out[at..]);
+    }
+    for i in whole..n {
+        let v = (x[i] - mean) * factor * weight.map_or(1.0, |w| w[i]);
+        out[i] = v + bias.map_or(0.0, |b| b[i]);
+    }
+}
+
+struct RmsNorm<'a> {
+    x: &'a [f32],
+    weight: Option<&'a [f32]>,
+    epsilon: f32,
+    out: &'a mut [f32],
+}
+
+impl Kernel for RmsNorm<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let squares = sum(s, self.x, |s, v| s.mul(v, v));
+        let factor = 1.0 / (squares / self.x.len() as f32 + self.epsilon).sqrt();
+        write(s, self.x, 0.0, factor, self.weight, None, self.out);
+    }
+}
+
+/// `out = x / √(mean(x²) + epsilon) * weight`. A missing weight counts as ones.
+pub fn rms_norm(x: &[f32], weight: Option<&[f32]>, epsilon: f32, out: &mut [f32]) {
+    Floats::current().run(RmsNorm {
+        x,
+        weight,
+        epsilon,
+        out,
+    });
+}
+
+struct LayerNorm<'a> {
+    x: &'a [f32],
+    weight: Option<&'a [f32]>,
+    bias: Option<&'a [f32]>,
+    epsilon: f32,
+    out: &'a mut [f32],
+}
+
+impl Kernel for LayerNorm<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let n = self.x.len() as f32;
+        let mean = sum(s, self.x, |_, v| v) / n;
+        let center = s.splat(mean);
+        let variance = sum(s, self.x, |s, v| {
+            let d = s.sub(v, center);
+            s.mul(d, d)
+        }) / n;
+        let factor = 1.0 / (variance + self.epsilon).sqrt();
+        write(s, self.x, mean, factor, self.weight, self.bias, self.out);
+    }
+}
+
+/// `out = (x - mean) / √(variance + epsilon) * weight + bias`. A missing weight counts as ones, a missing bias as zeros.
+pub fn layer_norm(
+    x: &[f32],
+    weight: Option<&[f32]>,
+    bias: Option<&[f32]>,
+    epsilon: f32,
+    out: &mut [f32],
+) {
+    Floats::current().run(LayerNorm {
+        x,
+        weight,
+        bias,
+        epsilon,
+        out,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agree_with_f64() {
+        for floats in Floats::all() {
+            for n in [1, 3, 8, 15, 16, 33, 64, 100, 576, 2048] {
+                let x: Vec<f32> = (0..n)
+                    .map(|i| (i as f32 * 0.37).sin() * 3.0 + 0.5)
+                    .collect();
+                let w: Vec<f32> = (0..n)
+                    .map(|i| 1.0 + (i as f32 * 0.11).cos() * 0.3)
+                    .collect();
+                let b: Vec<f32> = (0..n).map(|i| (i as f32 * 0.21).cos()).collect();
+                let mut rms = vec![0.0; n];
+                let mut layer = vec![0.0; n];
+                floats.run(RmsNorm {
+                    x: &x,
+                    weight: Some(&w),
+                    epsilon: 1e-5,
+                    out: &mut rms,
+                });
+                floats.run(LayerNorm {
+                    x: &x,
+                    weight: Some(&w),
+                    bias: Some(&b),
+                    epsilon: 1e-5,
+                    out: &mut layer,
+                });
+                let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / n as f64;
+                let square = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / n as f64;
+                let variance = x
+                    .iter()
+                    .map(|x| (f64::from(*x) - mean).powi(2))
+                    .sum::<f64>()
+                    / n as f64;
+                for i in 0..n {
+                    let (x, w, b) = (f64::from(x[i]), f64::from(w[i]), f64::from(b[i]));
+                    let want = x / (square + 1e-5).sqrt() * w;
+                    assert!((f64::from(rms[i]) - want).abs() < 2e-6, "{n} {i}");
+                    let want = (x - mean) / (variance + 1e-5).sqrt() * w + b;
+                    assert!((f64::from(layer[i]) - want).abs() < 5e-6, "{n} {i}");
+                }
+            }
+        }
+    }
+}
