@@ -7,9 +7,11 @@ pub mod eval;
 mod generate;
 pub mod memory;
 mod model;
+pub mod tokenizer;
 
 pub use context::{CacheType, Context, ContextOptions, Logits};
 pub use error::Error;
 pub use generate::{GenerateOptions, Generation, Piece, StopHandle, StopReason, Timings};
 pub use memory::MemoryPlan;
 pub use model::{Model, ModelOptions};
+pub use tokenizer::Tokenizer;

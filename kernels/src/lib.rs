@@ -2,5 +2,3 @@
 
 pub mod isa;
 pub mod ops;
-pub mod quant;
-pub mod registry;

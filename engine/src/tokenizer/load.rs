@@ -1,0 +1,124 @@
+//! What a file says about its vocabulary: the metadata keys `tokenizer.ggml.*`, checked, in plain slices.
+
+use super::vocabulary::{Kind, Vocabulary};
+use crate::Error;
+
+/// A vocabulary as a file describes it. Only `model` and `tokens` must be there.
+#[derive(Debug, Clone, Default)]
+pub struct Definition<'a> {
+    /// `tokenizer.ggml.model`.
+    pub model: &'a str,
+    /// `tokenizer.ggml.pre`.
+    pub pre: Option<&'a str>,
+    /// `tokenizer.ggml.tokens`.
+    pub tokens: Vec<&'a str>,
+    /// `tokenizer.ggml.scores`; empty if absent.
+    pub scores: Vec<f32>,
+    /// `tokenizer.ggml.token_type`; empty if absent.
+    pub token_types: Vec<i32>,
+    /// `tokenizer.ggml.merges`; empty if absent.
+    pub merges: Vec<&'a str>,
+    /// `general.name`.
+    pub name: &'a str,
+    /// `general.architecture`.
+    pub architecture: &'a str,
+    /// `tokenizer.ggml.bos_token_id` (for BERT: `cls_token_id` where that is absent).
+    pub bos: Option<u32>,
+    /// `tokenizer.ggml.eos_token_id`.
+    pub eos: Option<u32>,
+    /// `tokenizer.ggml.eot_token_id`.
+    pub eot: Option<u32>,
+    /// `tokenizer.ggml.eom_token_id`.
+    pub eom: Option<u32>,
+    /// `tokenizer.ggml.unknown_token_id`.
+    pub unknown: Option<u32>,
+    /// `tokenizer.ggml.seperator_token_id` (spelt like this in files).
+    pub separator: Option<u32>,
+    /// `tokenizer.ggml.padding_token_id`.
+    pub padding: Option<u32>,
+    /// `tokenizer.ggml.mask_token_id`.
+    pub mask: Option<u32>,
+    /// `tokenizer.ggml.fim_{role}_token_id` with their roles: prefix, suffix, middle, pad, rep, sep.
+    pub fill_in_the_middle: Vec<(&'static str, u32)>,
+    /// `tokenizer.ggml.add_bos_token`.
+    pub add_bos: Option<bool>,
+    /// `tokenizer.ggml.add_eos_token`.
+    pub add_eos: Option<bool>,
+    /// `tokenizer.ggml.add_space_prefix`.
+    pub add_space_prefix: Option<bool>,
+    /// `tokenizer.ggml.normalizer.lowercase`.
+    pub lowercase: Option<bool>,
+    /// `tokenizer.ggml.normalizer.strip_accents`.
+    pub strip_accents: Option<bool>,
+}
+
+impl Definition<'_> {
+    /// The vocabulary proper, with a warning for what is odd about it.
+    pub(super) fn vocabulary(&self, warnings: &mut Vec<String>) -> Result<Vocabulary, Error> {
+        let error = |key: &str, problem: String| Error::Metadata {
+            key: format!("tokenizer.ggml.{key}"),
+            problem,
+        };
+        let count = self.tokens.len();
+        if count == 0 {
+            return Err(error(
+                "tokens",
+                "missing or empty, so there is no vocabulary".into(),
+            ));
+        }
+        let bytes = self
+            .tokens
+            .iter()
+            .chain(&self.merges)
+            .map(|text| text.len())
+            .sum::<usize>();
+        if count + self.merges.len() > i32::MAX as usize || bytes > i32::MAX as usize {
+            return Err(error(
+                "tokens",
+                format!("{count} tokens with {bytes} bytes are more than a vocabulary may have"),
+            ));
+        }
+        for (key, length) in [
+            ("scores", self.scores.len()),
+            ("token_type", self.token_types.len()),
+        ] {
+            if length != 0 && length < count {
+                return Err(error(
+                    key,
+                    format!("has {length} entries for {count} tokens"),
+                ));
+            }
+        }
+        let mut vocabulary = Vocabulary::with_capacity(count);
+        let (mut empty, mut twice) = (None, None);
+        for (id, text) in self.tokens.iter().enumerate() {
+            let inserted = if text.is_empty() {
+                empty = empty.or(Some(id));
+                vocabulary.push(&format!("[EMPTY_{id}]"))
+            } else {
+                vocabulary.push(text)
+            };
+            if let Err(first) = inserted {
+                twice = twice.or(Some((id, first)));
+            }
+        }
+        if let Some(id) = empty {
+            warnings.push(format!("token {id} (and maybe others) has an empty text"));
+        }
+        if let Some((id, first)) = twice {
+            let text = self.tokens[id];
+            warnings.push(format!(
+                "{} tokens have the text of another one, the first of them {id} that of {first} ({text:?}): they are \
+                 never produced",
+                vocabulary.duplicates()
+            ));
+        }
+        vocabulary.seal();
+        vocabulary.kinds = match self.token_types.get(..count) {
+            Some(types) => types.iter().map(|&value| Kind::from_file(value)).collect(),
+            None => vec![Kind::NORMAL; count],
+        };
+        vocabulary.scores = self.scores.get(..count).unwrap_or(&[]).to_vec();
+        Ok(vocabulary)
+    }
+}

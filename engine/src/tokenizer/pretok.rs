@@ -1,0 +1,511 @@
+//! Pre-tokenizers: how byte-level BPE vocabularies cut text into words before merging.
+//!
+//! In: the name in `tokenizer.ggml.pre` and a text. Out: the ends of the words. One table holds them all: the names, the
+//! patterns applied one after the other (each to the pieces of the one before) and what else the name implies.
+//! Adding one is one entry. The patterns are the publishers' (tokenizer.json); where llama.cpp, the reference for
+//! token ids, departs from them, so do we (it knows no `\p{Lu}`: letters beyond ASCII count as both cases).
+
+use super::pattern::{Pattern, Scratch};
+
+/// One way of cutting, and its names.
+#[derive(Debug)]
+pub(crate) struct PreTokenizer {
+    /// Values of `tokenizer.ggml.pre`.
+    pub names: &'static [&'static str],
+    /// The patterns, in order.
+    pub patterns: &'static [&'static str],
+    /// Decoding drops the space before punctuation and contractions (see `Tokenizer::decode`).
+    pub clean_spaces: bool,
+    /// A word that is a token is taken whole, whatever the merges say.
+    pub whole_words: bool,
+    /// BOS is added unless the file says otherwise.
+    pub add_bos: bool,
+    /// BOS is added whatever the file says.
+    pub always_bos: bool,
+    /// The vocabulary's texts are plain UTF-8 with `▁` for a space, not GPT-2's byte letters.
+    pub escaped: bool,
+    /// The vocabulary has no BOS by default.
+    pub no_bos: bool,
+}
+
+/// What most entries share.
+const PLAIN: PreTokenizer = PreTokenizer {
+    names: &[],
+    patterns: &[],
+    clean_spaces: false,
+    whole_words: false,
+    add_bos: false,
+    always_bos: false,
+    escaped: false,
+    no_bos: false,
+};
+
+const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const DEEPSEEK3: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##;
+const CJK_KANA: &str = r"[\u{4E00}-\u{9FA5}\u{3040}-\u{309F}\u{30A0}-\u{30FF}]+";
+const DEEPSEEK_CJK: &str = r"[\u{4E00}-\u{9FA5}\u{0800}-\u{4E00}\u{AC00}-\u{D7FF}]+";
+const LINES: &str = r"[^\n]+|[\n]+";
+/// Words of a BLOOM-like vocabulary: whatever holds neither space nor sentence punctuation.
+const BLOOM: &str = r" ?[^(\s|.,!?\u{2026}\u{3002}\u{FF0C}\u{3001}\u{0964}\u{06D4}\u{060C})]+";
+
+/// All pre-tokenizers. The first is what a file without `tokenizer.ggml.pre` gets.
+pub(crate) static PRE_TOKENIZERS: &[PreTokenizer] = &[
+    PreTokenizer {
+        names: &["default"],
+        patterns: &[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"],
+        clean_spaces: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &[
+            "gpt-2",
+            "phi-2",
+            "jina-es",
+            "jina-de",
+            "jina-v2-es",
+            "jina-v2-de",
+            "jina-v1-en",
+            "jina-v2-code",
+            "roberta-bpe",
+            "gigachat",
+            "a.x-4.0",
+            "mellum",
+            "modern-bert",
+            "exaone4",
+            "mpt",
+            "olmo",
+            "jais",
+        ],
+        patterns: &[GPT2],
+        clean_spaces: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["trillion", "granite-docling"],
+        patterns: &[GPT2],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &[
+            "llama3",
+            "llama-v3",
+            "llama-bpe",
+            "falcon3",
+            "falcon-h1",
+            "pixtral",
+            "midm-2.0",
+            "lfm2",
+            "jina-v5-nano",
+        ],
+        patterns: &[LLAMA3],
+        clean_spaces: true,
+        whole_words: true,
+        add_bos: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["dbrx", "smaug-bpe"],
+        patterns: &[LLAMA3],
+        clean_spaces: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["glm4", "chatglm-bpe"],
+        patterns: &[LLAMA3],
+        clean_spaces: true,
+        no_bos: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &[
+            "qwen2",
+            "deepseek-r1-qwen",
+            "kormo",
+            "f2llmv2",
+            "hunyuan",
+            "grok-2",
+            "solar-open",
+        ],
+        patterns: &[QWEN2],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["stablelm2", "megrez"],
+        patterns: &[QWEN2],
+        clean_spaces: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["qwen35"],
+        patterns: &[
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["minicpm5"],
+        patterns: &[
+            r"\p{N}{1,3}",
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        clean_spaces: true,
+        whole_words: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["ufakzeka"],
+        patterns: &[
+            r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &[
+            "starcoder",
+            "refact",
+            "codeshell",
+            "exaone",
+            "minerva-7b",
+            "mellum2",
+        ],
+        patterns: &[r"\p{N}", GPT2],
+        clean_spaces: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["command-r", "smollm"],
+        patterns: &[r"\p{N}", GPT2],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["falcon"],
+        patterns: &[r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"],
+        clean_spaces: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["deepseek-llm"],
+        patterns: &[
+            r"[\r\n]",
+            // The cased letters of some older Unicode, as DeepSeek lists them.
+            concat!(
+                r"\s?[A-Za-z\u{B5}\u{C0}-\u{D6}\u{D8}-\u{F6}\u{F8}-\u{1BA}\u{1BC}-\u{1BF}\u{1C4}-\u{293}",
+                r"\u{295}-\u{2AF}\u{370}-\u{373}\u{376}\u{377}\u{37B}-\u{37D}\u{37F}\u{386}\u{388}-\u{38A}\u{38C}",
+                r"\u{38E}-\u{3A1}\u{3A3}-\u{3F5}\u{3F7}-\u{481}\u{48A}-\u{52F}\u{531}-\u{556}\u{10A0}-\u{10C5}",
+                r"\u{13A0}-\u{13F5}\u{13F8}-\u{13FD}\u{1C90}-\u{1CBA}\u{1CBD}-\u{1CBF}\u{1D00}-\u{1D2B}",
+                r"\u{1D6B}-\u{1D77}\u{1D79}-\u{1D9A}\u{1E00}-\u{1F15}\u{1F18}-\u{1F1D}\u{1F20}-\u{1F45}",
+                r"\u{1F48}-\u{1F4D}\u{1F50}-\u{1F57}\u{1F59}\u{1F5B}\u{1F5D}\u{1F5F}-\u{1F7D}\u{1F80}-\u{1FB4}",
+                r"\u{1FB6}-\u{1FBC}\u{1FBE}\u{1FC2}-\u{1FC4}\u{1FC6}-\u{1FCC}\u{1FD0}-\u{1FD3}\u{1FD6}-\u{1FDB}",
+                r"\u{1FE0}-\u{1FEC}\u{1FF2}-\u{1FF4}\u{1FF6}-\u{1FFC}\u{2102}\u{2107}\u{210A}-\u{2113}\u{2115}",
+                r"\u{2119}-\u{211D}\u{2124}\u{2126}\u{2128}\u{212A}-\u{212D}\u{212F}-\u{2134}\u{2139}",
+                r"\u{213C}-\u{213F}\u{2145}-\u{2149}\u{214E}\u{2183}\u{2184}\u{2C00}-\u{2C7B}\u{2C7E}-\u{2CE4}",
+                r"\u{2CEB}-\u{2CEE}\u{2CF2}\u{2CF3}\u{A640}-\u{A66D}\u{A680}-\u{A69B}\u{A722}-\u{A76F}",
+                r"\u{A771}-\u{A787}\u{A78B}-\u{A78E}\u{AB70}-\u{ABBF}\u{FB00}-\u{FB06}\u{FB13}-\u{FB17}",
+                r"\u{FF21}-\u{FF3A}\u{FF41}-\u{FF5A}\u{10400}-\u{1044F}\u{104B0}-\u{104D3}\u{104D8}-\u{104FB}",
+                r"\u{10C80}-\u{10CB2}\u{10CC0}-\u{10CF2}\u{118A0}-\u{118DF}\u{1E900}-\u{1E943}]+",
+            ),
+            r"\s?[!-/:-~\u{FF01}-\u{FF0F}\u{FF1A}-\u{FF5E}\u{2018}-\u{201F}\u{3000}-\u{3002}]+",
+            r"\s++$",
+            DEEPSEEK_CJK,
+            r"\p{N}+",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["deepseek-coder"],
+        patterns: &[
+            r"[\r\n]",
+            r"\s?\p{L}+",
+            r"\s?\p{P}+",
+            DEEPSEEK_CJK,
+            r"\p{N}",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"],
+        patterns: &[r"\p{N}{1,3}", CJK_KANA, DEEPSEEK3],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["spark2_5"],
+        patterns: &[
+            r"\p{N}{1,3}",
+            CJK_KANA,
+            r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+"##,
+            r"\p{N}",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["youtu"],
+        patterns: &[
+            r"[\u{AC00}-\u{D7A3}\u{3131}-\u{318E}]+|[\u{FF01}\u{2026}\u{201C}\u{201D}\u{2018}\u{2019}\u{2014}\u{FF1A}\u{FF1B}\u{FF0C}\u{3001}-\u{303F}\u{FE30}-\u{FE4F}]+|[\u{3105}-\u{312F}]+|[\u{4E00}-\u{9FA5}\u{3040}-\u{309F}\u{30A0}-\u{30FF}]+",
+            r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        whole_words: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["poro-chat"],
+        patterns: &[BLOOM],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["bloom", "gpt3-finnish"],
+        patterns: &[BLOOM],
+        clean_spaces: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["viking"],
+        patterns: &[BLOOM, r"\p{N}"],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["tekken"],
+        patterns: &[
+            r"[^\r\n\p{L}\p{N}]?[\p{L}&&[^a-z]]*[\p{L}&&[^A-Z]]+|[^\r\n\p{L}\p{N}]?[\p{L}&&[^a-z]]+[\p{L}&&[^A-Z]]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        whole_words: true,
+        add_bos: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"],
+        patterns: &[
+            r"[^\r\n\p{L}\p{N}]?[\p{L}&&[^a-z]]*[\p{L}&&[^A-Z]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{L}&&[^a-z]]+[\p{L}&&[^A-Z]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["granite-embed-multi-97m"],
+        patterns: &[
+            r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}&&[^a-z]]*[\p{L}\p{M}&&[^A-Z]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}&&[^a-z]]+[\p{L}\p{M}&&[^A-Z]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        whole_words: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["tiny_aya", "cohere2moe"],
+        patterns: &[
+            r"\d{1,3}(?=(?:\d{3})*\b)",
+            r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["kimi-k2"],
+        patterns: &[
+            r"\p{Han}+|[^\r\n\p{L}\p{N}]?[\p{L}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["superbpe"],
+        patterns: &[r"\p{N}+", r"(?=(\d{3})+(?!\d))"],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["bailingmoe", "bailingmoe2", "llada-moe"],
+        patterns: &[
+            r"(?i:'s|'d|'m|'t|'ll|'ve|'re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["seed-coder"],
+        patterns: &[
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["exaone-moe"],
+        patterns: &[
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["afmoe"],
+        patterns: &[
+            // Groups of three digits from the right; what is not a digit stays with the first group for now.
+            r"[^\p{N}]*(?:\p{N}{1,2}(?=(?:\p{N}{3})*(?!\p{N}))|\p{N}{3})",
+            r"[\u{4E00}-\u{9FFF}\u{3400}-\u{4DBF}\u{F900}-\u{FAFF}\u{3040}-\u{309F}\u{30A0}-\u{30FF}\u{FF65}-\u{FF9F}\u{2F00}-\u{2FDF}\u{E40}-\u{E7F}\u{E80}-\u{EFF}\u{1780}-\u{17FF}\u{1000}-\u{109F}\u{AA60}-\u{AA7F}\u{A9E0}-\u{A9FF}\u{AC00}-\u{D7AF}\u{1100}-\u{11FF}]+",
+            DEEPSEEK3,
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["laguna"],
+        patterns: &[LINES, QWEN2],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["chameleon"],
+        patterns: &[
+            "<sentinel:[0-9]+>",
+            "IMGIMG[A-I]{1,4}Z",
+            r"[\t\n]|    |  ",
+            r"\p{N}",
+            r"[\p{P}!-/:-@\[-`{-~]",
+            GPT2,
+        ],
+        add_bos: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["jais-2"],
+        patterns: &[
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}",
+        ],
+        clean_spaces: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["gemma4", "granite-embed-multi-311m"],
+        patterns: &[LINES],
+        clean_spaces: true,
+        escaped: true,
+        always_bos: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["sarvam-moe"],
+        patterns: &[LINES],
+        escaped: true,
+        ..PLAIN
+    },
+];
+
+/// The pre-tokenizer of that name.
+pub(crate) fn find(name: &str) -> Option<&'static PreTokenizer> {
+    PRE_TOKENIZERS
+        .iter()
+        .find(|entry| entry.names.contains(&name))
+}
+
+/// A pre-tokenizer made ready.
+#[derive(Debug)]
+pub(crate) struct Splitter {
+    patterns: Vec<Pattern>,
+}
+
+/// Working memory, kept between texts.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    /// The ends of the words after [`Splitter::split`].
+    pub ends: Vec<u32>,
+    before: Vec<u32>,
+    scratch: Scratch,
+}
+
+impl Splitter {
+    /// Compiles the patterns of an entry.
+    pub(crate) fn new(entry: &PreTokenizer) -> Result<Splitter, String> {
+        let patterns = entry
+            .patterns
+            .iter()
+            .map(|source| Pattern::new(source))
+            .collect::<Result<_, _>>()?;
+        Ok(Splitter { patterns })
+    }
+
+    /// Cuts a text into words: their ends.
+    pub(crate) fn split(&self, text: &str, pieces: &mut Pieces) {
+        pieces.ends.clear();
+        pieces.ends.push(text.len() as u32);
+        for pattern in &self.patterns {
+            std::mem::swap(&mut pieces.ends, &mut pieces.before);
+            pieces.ends.clear();
+            let mut start = 0;
+            for &end in &pieces.before {
+                pattern.split(
+                    text,
+                    start,
+                    end as usize,
+                    &mut pieces.scratch,
+                    &mut pieces.ends,
+                );
+                start = end as usize;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words<'a>(name: &str, text: &'a str) -> Vec<&'a str> {
+        let splitter = Splitter::new(find(name).unwrap()).unwrap();
+        let mut pieces = Pieces::default();
+        splitter.split(text, &mut pieces);
+        let starts = std::iter::once(0).chain(pieces.ends.iter().copied());
+        starts
+            .zip(&pieces.ends)
+            .map(|(from, &to)| &text[from as usize..to as usize])
+            .collect()
+    }
+
+    #[test]
+    fn every_entry_compiles_and_names_are_unique() {
+        let mut names: Vec<&str> = Vec::new();
+        for entry in PRE_TOKENIZERS {
+            Splitter::new(entry).unwrap();
+            names.extend(entry.names);
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn known_splits() {
+        for (name, text, expected) in [
+            (
+                "gpt-2",
+                "I'll  pay $42!",
+                &["I", "'ll", " ", " pay", " $", "42", "!"][..],
+            ),
+            ("gpt-2", "it'S", &["it", "'", "S"]),
+            (
+                "llama3",
+                "it'S 12345\n\n  x",
+                &["it", "'S", " ", "123", "45", "\n\n", " ", " x"],
+            ),
+            (
+                "qwen2",
+                "v2.10 \t\nb",
+                &["v", "2", ".", "1", "0", " \t\n", "b"],
+            ),
+            ("smollm", "a1 23", &["a", "1", " ", "2", "3"]),
+            (
+                "deepseek-v3",
+                "1234 tests,日本",
+                &["123", "4", " tests", ",", "日本"],
+            ),
+            ("gpt-4o", "HELLOWorld's don'T", &["HELLOWorld's", " don'T"]),
+            (
+                "superbpe",
+                "pay 1234567 now",
+                &["pay ", "1", "234", "567", " now"],
+            ),
+            ("tiny_aya", "x1234567", &["x", "1", "234", "567"]),
+            ("afmoe", "n12345", &["n", "12", "345"]),
+            ("kimi-k2", "abc漢字def", &["abc", "漢字", "def"]),
+            (
+                "deepseek-llm",
+                "ab  \n c  ",
+                &["ab", "  ", "\n", " c", "  "],
+            ),
+            ("bloom", "a b, c.", &["a", " b", ",", " c", "."]),
+        ] {
+            assert_eq!(words(name, text), expected, "{name} {text:?}");
+        }
+    }
+}
