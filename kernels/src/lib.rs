@@ -2,3 +2,5 @@
 
 pub mod isa;
 pub mod ops;
+pub mod quant;
+pub mod registry;

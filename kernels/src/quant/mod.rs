@@ -1,0 +1,205 @@
+//! Quantized blocks: one file a type, each a [`Format`]: its layout, how a block unpacks, how floats become a block.
+//!
+//! A type's one essential fact is how a block unpacks into 8-bit codes with a scale (and perhaps a minimum) for every
+//! 16 or 32 of them: `value = scale[group] * code - min[group]`. Everything else is derived from that: the reference
+//! dequantization here, the tiles of the matrix product in `gemm`.
+//! In: the file's own bytes. Out: floats, or codes with scales. Quantizers go the other way.
+
+pub mod float;
+pub mod q2_k;
+pub mod q3_k;
+pub mod q4_0;
+pub mod q4_1;
+pub mod q4_k;
+pub mod q5_0;
+pub mod q5_1;
+pub mod q5_k;
+pub mod q6_k;
+pub mod q8_0;
+pub(crate) mod search;
+pub(crate) mod superblock;
+
+use half::f16;
+
+/// The most elements a block of any type has.
+pub const MAX_BLOCK_ELEMENTS: usize = 256;
+
+/// The least number of codes that share a scale in any type.
+pub const MIN_GROUP: usize = 16;
+
+/// The most groups a block of any type has.
+pub const MAX_BLOCK_GROUPS: usize = MAX_BLOCK_ELEMENTS / MIN_GROUP;
+
+/// A tensor type: how many elements a block holds in how many bytes, and how they become floats.
+#[derive(Debug)]
+pub struct QuantType {
+    /// The type's id in GGUF files.
+    pub id: u32,
+    /// The type's name as the format writes it, such as `Q4_K`.
+    pub name: &'static str,
+    /// Elements in a block; a row is a whole number of blocks.
+    pub block_elements: usize,
+    /// Bytes of a block.
+    pub block_bytes: usize,
+    /// Blocks to floats, exactly as the format defines them. `out` has `block_elements` values for each block.
+    pub dequantize: fn(blocks: &[u8], out: &mut [f32]),
+    /// Floats to blocks with the least squared error found. `importance` weighs the error of each column: the values
+    /// are rows of its length. Non-finite values count as 0, except in the float types that can hold them.
+    pub quantize: Option<Quantize>,
+    /// How blocks unpack to 8-bit codes; `None` for plain numbers (floats and integers).
+    pub codes: Option<Codes>,
+}
+
+/// How the blocks of a type unpack: `value = scale[group] * code - min[group]`.
+#[derive(Debug)]
+pub struct Codes {
+    /// Codes that share a scale: 16 or 32.
+    pub group: usize,
+    /// The smallest and the largest code that any block can hold.
+    pub range: (i8, i8),
+    /// Whether groups have a minimum; if not, `unpack` leaves `mins` alone and it may be empty.
+    pub has_mins: bool,
+    /// Unpacks whole blocks: `codes` has a place for each element, `scales` (and `mins`) one for each group.
+    /// Scales of scales are multiplied in already.
+    pub unpack: Unpack,
+}
+
+/// Turns floats into blocks, see [`QuantType::quantize`].
+pub type Quantize = fn(values: &[f32], importance: Option<&[f32]>, blocks: &mut [u8]);
+
+/// Unpacks whole blocks into codes, scales and mins, see [`Codes::unpack`].
+pub type Unpack = fn(blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]);
+
+impl QuantType {
+    /// Bytes of a row of `elements`, or `None` if that is not a whole number of blocks or overflows.
+    pub fn row_bytes(&self, elements: usize) -> Option<usize> {
+        if elements.is_multiple_of(self.block_elements) {
+            (elements / self.block_elements).checked_mul(self.block_bytes)
+        } else {
+            None
+        }
+    }
+
+    /// Bits in the file for each element, scales counted.
+    pub fn bits_per_weight(&self) -> f64 {
+        self.block_bytes as f64 * 8.0 / self.block_elements as f64
+    }
+
+    /// The registry entry of a block format: all functions over many blocks, made from those over one.
+    const fn of<F: Format>() -> QuantType {
+        assert!(F::ELEMENTS <= MAX_BLOCK_ELEMENTS && F::ELEMENTS.is_multiple_of(F::GROUP));
+        assert!(F::GROUP == 16 || F::GROUP == 32);
+        QuantType {
+            id: F::ID,
+            name: F::NAME,
+            block_elements: F::ELEMENTS,
+            block_bytes: F::BYTES,
+            dequantize: dequantize::<F>,
+            quantize: Some(quantize::<F>),
+            codes: Some(Codes {
+                group: F::GROUP,
+                range: F::RANGE,
+                has_mins: F::HAS_MINS,
+                unpack: unpack::<F>,
+            }),
+        }
+    }
+}
+
+/// A block layout, and the two functions over one block that define it.
+pub(crate) trait Format {
+    const ID: u32;
+    const NAME: &'static str;
+    const ELEMENTS: usize;
+    const BYTES: usize;
+    const GROUP: usize;
+    const RANGE: (i8, i8);
+    const HAS_MINS: bool;
+
+    /// One block to codes, scales and mins (empty where the type has none).
+    fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]);
+
+    /// One block's values, all finite, to the block's bytes. `weights` are not negative: what an error counts.
+    fn quantize(values: &[f32], weights: &[f32], block: &mut [u8]);
+}
+
+fn unpack<F: Format>(blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]) {
+    let groups = F::ELEMENTS / F::GROUP;
+    for (index, block) in blocks.chunks_exact(F::BYTES).enumerate() {
+        let mins = if F::HAS_MINS {
+            &mut mins[index * groups..][..groups]
+        } else {
+            &mut []
+        };
+        F::unpack(
+            block,
+            &mut codes[index * F::ELEMENTS..][..F::ELEMENTS],
+            &mut scales[index * groups..][..groups],
+            mins,
+        );
+    }
+}
+
+fn dequantize<F: Format>(blocks: &[u8], out: &mut [f32]) {
+    let mut codes = [0; MAX_BLOCK_ELEMENTS];
+    let mut scales = [0.0; MAX_BLOCK_GROUPS];
+    let mut mins = [0.0; MAX_BLOCK_GROUPS];
+    let groups = F::ELEMENTS / F::GROUP;
+    for (block, out) in blocks
+        .chunks_exact(F::BYTES)
+        .zip(out.chunks_exact_mut(F::ELEMENTS))
+    {
+        let mins_of_type = if F::HAS_MINS { groups } else { 0 };
+        F::unpack(
+            block,
+            &mut codes[..F::ELEMENTS],
+            &mut scales[..groups],
+            &mut mins[..mins_of_type],
+        );
+        for (group, out) in out.chunks_exact_mut(F::GROUP).enumerate() {
+            for (out, &code) in out.iter_mut().zip(&codes[group * F::GROUP..]) {
+                *out = scales[group] * f32::from(code) - mins[group];
+            }
+        }
+    }
+}
+
+fn quantize<F: Format>(values: &[f32], importance: Option<&[f32]>, blocks: &mut [u8]) {
+    let mut finite = [0.0; MAX_BLOCK_ELEMENTS];
+    let mut weights = [1.0; MAX_BLOCK_ELEMENTS];
+    let blocks = blocks.chunks_exact_mut(F::BYTES);
+    for (index, (values, block)) in values.chunks_exact(F::ELEMENTS).zip(blocks).enumerate() {
+        for (finite, &value) in finite.iter_mut().zip(values) {
+            // Beyond 1e15 squares would overflow; no scale reaches that far.
+            *finite = if value.is_finite() {
+                value.clamp(-1e15, 1e15)
+            } else {
+                0.0
+            };
+        }
+        if let Some(importance) = importance.filter(|importance| !importance.is_empty()) {
+            let start = index * F::ELEMENTS % importance.len();
+            search::weights(&importance[start..], &mut weights[..F::ELEMENTS]);
+        }
+        F::quantize(&finite[..F::ELEMENTS], &weights[..F::ELEMENTS], block);
+    }
+}
+
+/// The half-precision number at byte `at` of a block, as f32.
+pub(crate) fn read_f16(block: &[u8], at: usize) -> f32 {
+    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+/// Writes `value` as a half-precision number at byte `at`, and returns what it became. Too large becomes the largest.
+pub(crate) fn write_f16(block: &mut [u8], at: usize, value: f32) -> f32 {
+    let limit = f16::MAX.to_f32();
+    let half = f16::from_f32(value.clamp(-limit, limit));
+    block[at..at + 2].copy_from_slice(&half.to_le_bytes());
+    half.to_f32()
+}
+
+/// `1 / x`, or 0 where that is not finite: the inverse of a scale that may be 0.
+pub(crate) fn inverse(x: f32) -> f32 {
+    let inverse = 1.0 / x;
+    if inverse.is_finite() { inverse } else { 0.0 }
+}

@@ -1,0 +1,29 @@
+//! The two lists the rest of the crate walks: the quantization types a file can hold ([`QUANTS`]) and the instruction
+//! sets the arithmetic can run on. A new type is one file in `quant/` and one line here; tests, benchmarks, help texts
+//! and the table of supported things all come from these slices.
+
+use crate::quant;
+
+pub use crate::quant::{Codes, QuantType};
+
+/// Every tensor type that can be turned into floats, by ascending GGUF type id.
+pub static QUANTS: &[&QuantType] = &[
+    &quant::float::F32,
+    &quant::float::F16,
+    &quant::q4_0::Q4_0,
+    &quant::q4_1::Q4_1,
+    &quant::q5_0::Q5_0,
+    &quant::q5_1::Q5_1,
+    &quant::q8_0::Q8_0,
+    &quant::q2_k::Q2_K,
+    &quant::q3_k::Q3_K,
+    &quant::q4_k::Q4_K,
+    &quant::q5_k::Q5_K,
+    &quant::q6_k::Q6_K,
+    &quant::float::BF16,
+];
+
+/// The type with this GGUF type id.
+pub fn quant(id: u32) -> Option<&'static QuantType> {
+    QUANTS.iter().copied().find(|quant| quant.id == id)
+}
