@@ -9,7 +9,10 @@ mod catalogue;
 mod commands;
 mod diagnostics;
 mod fetch;
+mod input;
+mod interrupt;
 mod licence;
+mod options;
 mod progress;
 mod render;
 mod source;
@@ -51,6 +54,8 @@ struct Cli {
 /// The commands, in the order in which help lists them.
 #[derive(Subcommand)]
 enum Command {
+    Bench(commands::bench::Bench),
+    Logits(commands::logits::Logits),
     Pull(commands::pull::Pull),
     Models(commands::models::Models),
     Completions(commands::completions::Completions),
@@ -59,6 +64,8 @@ enum Command {
 impl Command {
     fn run(self) -> anyhow::Result<()> {
         match self {
+            Command::Bench(command) => command.run(),
+            Command::Logits(command) => command.run(),
             Command::Pull(command) => command.run(),
             Command::Models(command) => command.run(),
             Command::Completions(command) => command.run(),

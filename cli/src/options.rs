@@ -1,0 +1,109 @@
+//! The options that commands share: how a model is opened and computed with.
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gristmill_engine::{CacheType, Context, ContextOptions, Model, ModelOptions};
+use std::sync::Arc;
+
+/// Parses a thread count and other counts that can't be zero.
+pub fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("must be a whole number of at least 1".to_owned()),
+    }
+}
+
+fn cache_type() -> impl TypedValueParser<Value = CacheType> {
+    PossibleValuesParser::new(CacheType::ALL.map(CacheType::name))
+        .try_map(|name| name.parse::<CacheType>())
+}
+
+/// How a model is opened and computed with.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineArgs {
+    /// Threads [default: the performance cores]
+    #[arg(short, long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub more: MoreEngineArgs,
+}
+
+/// The same without the number of threads, for commands that measure several.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Engine")]
+pub struct MoreEngineArgs {
+    /// Threads for prompts [default: as --threads]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads_prompt: Option<usize>,
+    /// Tokens of a prompt that are computed together
+    #[arg(short, long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
+    /// How keys are kept [default: f16]
+    #[arg(long, value_name = "TYPE", value_parser = cache_type())]
+    pub cache_type_k: Option<CacheType>,
+    /// How values are kept [default: f16]
+    #[arg(long, value_name = "TYPE", value_parser = cache_type())]
+    pub cache_type_v: Option<CacheType>,
+    /// Instruction set [default: the best of this processor; see 'gristmill --version --verbose']
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "GRISTMILL_ISA",
+        hide_env_values = true
+    )]
+    pub isa: Option<String>,
+    /// Read the file into memory instead of mapping it
+    #[arg(long)]
+    pub no_mmap: bool,
+}
+
+impl MoreEngineArgs {
+    /// How to open the model.
+    pub fn model_options(&self) -> ModelOptions {
+        ModelOptions {
+            no_mmap: self.no_mmap,
+            ..ModelOptions::default()
+        }
+    }
+
+    /// How to make a context of so many positions (`None`: what the model was trained for).
+    pub fn context_options(
+        &self,
+        threads: Option<usize>,
+        context_length: Option<usize>,
+    ) -> ContextOptions {
+        let default = ContextOptions::default();
+        ContextOptions {
+            context_length,
+            batch: self.batch.unwrap_or(default.batch),
+            threads,
+            threads_prompt: self.threads_prompt,
+            isa: self.isa.clone().filter(|name| !name.is_empty()),
+            cache_keys: self.cache_type_k.unwrap_or(default.cache_keys),
+            cache_values: self.cache_type_v.unwrap_or(default.cache_values),
+        }
+    }
+}
+
+impl EngineArgs {
+    /// How to open the model.
+    pub fn model_options(&self) -> ModelOptions {
+        self.more.model_options()
+    }
+
+    /// How to make a context of so many positions (`None`: what the model was trained for).
+    pub fn context_options(&self, context_length: Option<usize>) -> ContextOptions {
+        self.more.context_options(self.threads, context_length)
+    }
+
+    /// A context, which Ctrl-C stops from now on (see `interrupt`).
+    pub fn context(
+        &self,
+        model: &Arc<Model>,
+        context_length: Option<usize>,
+    ) -> anyhow::Result<Context> {
+        Ok(model.context(&self.context_options(context_length))?)
+    }
+}

@@ -1,0 +1,112 @@
+//! What the program answers to wrong command lines and to requests for help.
+
+mod common;
+
+use common::gristmill;
+use predicates::prelude::*;
+use predicates::str::contains;
+
+#[test]
+fn wrong_command_lines_end_in_exit_code_2() {
+    let cache = tempfile::tempdir().unwrap();
+    let wrong: &[&[&str]] = &[
+        &[],
+        &["grind"],
+        &["--verbose"],
+        &["pull"],
+        &["pull", "hf:nothing"],
+        &["pull", "hf:a/../b.gguf"],
+        &["pull", "Cargo.toml"],
+        &["models", "--colour"],
+        &["completions", "tcl"],
+    ];
+    for arguments in wrong {
+        gristmill(cache.path())
+            .args(*arguments)
+            .assert()
+            .code(2)
+            .stdout("")
+            .stderr(predicate::str::is_empty().not().and(contains("\x1b").not()));
+    }
+}
+
+#[test]
+fn help_and_versions_go_to_standard_output() {
+    let cache = tempfile::tempdir().unwrap();
+    let help: &[(&[&str], &str)] = &[
+        (&["--help"], "Examples:"),
+        (&["-h"], "Usage:"),
+        (&["help", "pull"], "GRISTMILL_CACHE"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["completions", "bash"], "_gristmill"),
+        (&["completions", "zsh"], "#compdef gristmill"),
+        (&["models", "--catalogue"], "SmolLM2-135M-Instruct"),
+    ];
+    for (arguments, expected) in help {
+        gristmill(cache.path())
+            .args(*arguments)
+            .assert()
+            .success()
+            .stdout(contains(*expected))
+            .stderr("");
+    }
+}
+
+#[test]
+fn unknown_models_are_named() {
+    let cache = tempfile::tempdir().unwrap();
+    gristmill(cache.path())
+        .args(["pull", "no-such-model"])
+        .assert()
+        .code(1)
+        .stderr(contains("no-such-model"));
+}
+
+#[test]
+fn the_catalogue_as_json() {
+    let cache = tempfile::tempdir().unwrap();
+    let output = gristmill(cache.path())
+        .args(["models", "--catalogue", "--json"])
+        .output()
+        .unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(list[0]["title"], "SmolLM2-135M-Instruct");
+    assert_eq!(list[0]["licence_class"], "open-source");
+    assert_eq!(list[1]["licence_class"], "restricted");
+    assert_eq!(list[0]["downloaded"], false);
+    let output = gristmill(cache.path())
+        .args(["models", "--json"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap(),
+        serde_json::json!([])
+    );
+}
+
+/// A reader that goes away ends the program quietly.
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let cache = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["models", "--catalogue"][..],
+        &["completions", "bash"],
+        &["--help"],
+    ] {
+        let mut child = common::gristmill_process(cache.path())
+            .args(arguments)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", output.status);
+        assert!(
+            output.stderr.is_empty(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
