@@ -7,6 +7,7 @@ pub mod eval;
 mod generate;
 pub mod memory;
 mod model;
+pub mod sampler;
 pub mod tokenizer;
 
 pub use context::{CacheType, Context, ContextOptions, Logits};
@@ -14,4 +15,5 @@ pub use error::Error;
 pub use generate::{GenerateOptions, Generation, Piece, StopHandle, StopReason, Timings};
 pub use memory::MemoryPlan;
 pub use model::{Model, ModelOptions};
+pub use sampler::{SamplerChain, SamplerOptions};
 pub use tokenizer::Tokenizer;
