@@ -1,3 +1,4 @@
 //! Instruction sets.
 
 pub mod float;
+pub mod parts;

@@ -47,7 +47,13 @@ fn gelu<S: Simd>(s: S, x: S::V) -> S::V {
     // 0.5 (1 + tanh u) = 1 / (1 + e^-2u): one exponential, and exact zeros far to the left.
     let cube = s.mul(s.mul(x, x), x);
     let u = s.fma(cube, s.splat(0.044_715), x);
-    let e = exp(s, s.mul(u, s.splat(-2.0 * 0.797_884_56)));
+    let e = exp(
+        s,
+        s.mul(
+            u,
+            s.splat(-std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2),
+        ),
+    );
     s.div(x, s.add(s.splat(1.0), e))
 }
 

@@ -8,7 +8,7 @@ use half::slice::HalfFloatSliceExt;
 
 /// Applies `vector` to whole vectors and to a zero-padded copy of the rest.
 #[inline(always)]
-pub(super) fn map<S: Simd>(s: S, x: &mut [f32], vector: impl Fn(S, S::V) -> S::V) {
+pub(crate) fn map<S: Simd>(s: S, x: &mut [f32], vector: impl Fn(S, S::V) -> S::V) {
     let mut chunks = x.chunks_exact_mut(S::LANES);
     for chunk in &mut chunks {
         s.store(vector(s, s.load(chunk)), chunk);
@@ -25,7 +25,7 @@ pub(super) fn map<S: Simd>(s: S, x: &mut [f32], vector: impl Fn(S, S::V) -> S::V
 
 /// `x[i] = vector(x[i], y[i])`.
 #[inline(always)]
-pub(super) fn zip<S: Simd>(s: S, x: &mut [f32], y: &[f32], vector: impl Fn(S, S::V, S::V) -> S::V) {
+pub(crate) fn zip<S: Simd>(s: S, x: &mut [f32], y: &[f32], vector: impl Fn(S, S::V, S::V) -> S::V) {
     assert_eq!(x.len(), y.len(), "operands of different length");
     let (whole, _) = (x.len() - x.len() % S::LANES, ());
     let (x, x_rest) = x.split_at_mut(whole);

@@ -4,7 +4,7 @@
 //! vectors that the CPU has. None allocates, none depends on threads: the same input gives the same bits.
 
 mod activation;
-mod elementwise;
+pub(crate) mod elementwise;
 mod exp;
 mod norm;
 mod rope;

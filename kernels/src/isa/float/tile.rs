@@ -204,9 +204,9 @@ unsafe fn dot_block<S: Simd, const R: usize>(
     }
 }
 
-/// `out[row] += Σ weights[row * weight_step + key] * values[key]` over `count` keys, in ascending order.
+/// `out[row * out_step ..] += Σ weights[row * weight_step + key] * values[key]` over `count` keys, in ascending order.
 ///
-/// Rows of `values` and `out` are `width` long, a multiple of `LANES`.
+/// Rows of `values` and `out` are `width` long, a multiple of `LANES`; those of `out` begin `out_step` apart.
 #[inline(always)]
 pub fn weighted_rows<S: Simd>(
     s: S,
@@ -217,12 +217,16 @@ pub fn weighted_rows<S: Simd>(
     count: usize,
     width: usize,
     out: &mut [f32],
+    out_step: usize,
 ) {
     if rows == 0 || count == 0 {
         return;
     }
     assert!(width.is_multiple_of(S::LANES) && values.len() >= count * width);
-    assert!(weights.len() >= (rows - 1) * weight_step + count && out.len() >= rows * width);
+    assert!(
+        weights.len() >= (rows - 1) * weight_step + count
+            && out.len() >= (rows - 1) * out_step + width
+    );
     let (weights, values, out) = (weights.as_ptr(), values.as_ptr(), out.as_mut_ptr());
     let mut at = 0;
     while at < width {
@@ -232,7 +236,7 @@ pub fn weighted_rows<S: Simd>(
             let (values, out) = (values.add(at), out.add(at));
             let mut row = 0;
             while row < rows {
-                let (weights, out) = (weights.add(row * weight_step), out.add(row * width));
+                let (weights, out) = (weights.add(row * weight_step), out.add(row * out_step));
                 row += match (rows - row, vectors) {
                     (1, 4) => weighted_block::<S, 1, 4>(
                         s,
@@ -242,6 +246,7 @@ pub fn weighted_rows<S: Simd>(
                         count,
                         width,
                         out,
+                        out_step,
                     ),
                     (1, _) => weighted_block::<S, 1, 1>(
                         s,
@@ -251,6 +256,7 @@ pub fn weighted_rows<S: Simd>(
                         count,
                         width,
                         out,
+                        out_step,
                     ),
                     (_, 4) => weighted_block::<S, 2, 4>(
                         s,
@@ -260,6 +266,7 @@ pub fn weighted_rows<S: Simd>(
                         count,
                         width,
                         out,
+                        out_step,
                     ),
                     (_, _) => weighted_block::<S, 2, 1>(
                         s,
@@ -269,6 +276,7 @@ pub fn weighted_rows<S: Simd>(
                         count,
                         width,
                         out,
+                        out_step,
                     ),
                 };
             }
@@ -289,13 +297,14 @@ unsafe fn weighted_block<S: Simd, const R: usize, const W: usize>(
     count: usize,
     width: usize,
     out: *mut f32,
+    out_step: usize,
 ) -> usize {
     let mut sums = [[s.splat(0.0); W]; R];
     // SAFETY: the caller's promise covers every pointer formed here.
     unsafe {
         for (r, sum) in sums.iter_mut().enumerate() {
             for (w, sum) in sum.iter_mut().enumerate() {
-                *sum = s.load_at(out.add(r * width + w * S::LANES));
+                *sum = s.load_at(out.add(r * out_step + w * S::LANES));
             }
         }
         for key in 0..count {
@@ -312,7 +321,7 @@ unsafe fn weighted_block<S: Simd, const R: usize, const W: usize>(
         }
         for (r, sum) in sums.iter().enumerate() {
             for (w, sum) in sum.iter().enumerate() {
-                s.store_at(*sum, out.add(r * width + w * S::LANES));
+                s.store_at(*sum, out.add(r * out_step + w * S::LANES));
             }
         }
     }

@@ -1,0 +1,186 @@
+//! Attention of a run of queries over a cache of keys and values.
+//!
+//! Two ways through, chosen by the number of queries. Few ([`decode`]): the cache is cut into chunks that threads take
+//! one by one; a key or value row is read once for all query heads that share it. Many ([`prefill`]): queries lie in
+//! the lanes of vectors, keys pass by in tiles with a running softmax (arXiv:2205.14135), so memory does not grow with
+//! the context. Cache rows of any type are widened to f32 in cache-sized pieces; the arithmetic knows f32 only.
+//!
+//! Where chunks and tiles begin depends on positions alone, and sums run in ascending order of position: results are
+//! the same bits for any number of threads, and up to [`FEW_QUERIES`] queries for any split into batches.
+
+mod cache;
+mod decode;
+mod prefill;
+#[cfg(test)]
+mod tests;
+
+use crate::isa::float::Floats;
+use std::ops::Range;
+
+pub use cache::CacheRows;
+use cache::HeadRows;
+
+/// Up to so many queries go the way of generation.
+pub const FEW_QUERIES: usize = 16;
+
+/// Fewer multiply-adds than this are not worth waking other threads for.
+const WORTH_PARALLEL: usize = 64 * 1024;
+
+/// The shape of one attention call and the cache it reads. The rows of the queries themselves are in the cache already.
+#[derive(Clone, Copy)]
+pub struct Attention<'a> {
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads; `heads` is a multiple (grouped queries, arXiv:2305.13245).
+    pub kv_heads: usize,
+    /// Elements of a query and a key row.
+    pub key_dim: usize,
+    /// Elements of a value row.
+    pub value_dim: usize,
+    /// Factor on the dot products, usually 1 / √key_dim.
+    pub scale: f32,
+    /// `cap * tanh(score / cap)` before the softmax.
+    pub softcap: Option<f32>,
+    /// Position p sees p - window + 1 ..= p; without `causal` also as far ahead.
+    pub window: Option<usize>,
+    /// Whether a position is blind for what follows it.
+    pub causal: bool,
+    /// Position of the first query.
+    pub first_position: usize,
+    /// Slots of the cache: position p lies in slot p % capacity.
+    pub capacity: usize,
+    /// Keys, `[kv_head][slot][key_dim]`.
+    pub keys: CacheRows<'a>,
+    /// Values, `[kv_head][slot][value_dim]`.
+    pub values: CacheRows<'a>,
+    /// One logit a head that takes part in the softmax without a value (attention sinks, arXiv:2309.17453; gpt-oss).
+    pub sinks: Option<&'a [f32]>,
+    /// One slope a head: `slope * -|distance|` is added to the score (ALiBi, arXiv:2108.12409).
+    pub slopes: Option<&'a [f32]>,
+}
+
+/// Buffers that live as long as the compute handle, so that no call allocates once they have grown.
+#[derive(Default)]
+pub struct AttentionScratch {
+    partials: Vec<f32>,
+}
+
+/// How [`Attention::run`] gets its tasks done: calls the function with 0 .. tasks, on any threads, and returns when all
+/// are finished.
+pub type Parallel<'p> = &'p dyn Fn(usize, &(dyn Fn(usize) + Sync));
+
+impl Attention<'_> {
+    /// `out = softmax(q · keys) · values` for `n` queries at consecutive positions.
+    ///
+    /// `q` is n × heads × key_dim and `out` n × heads × value_dim, position-major.
+    ///
+    /// # Panics
+    /// If a slice doesn't have the length its shape asks for, or a key that a query sees is no longer in the cache.
+    pub fn run(
+        &self,
+        floats: Floats,
+        scratch: &mut AttentionScratch,
+        parallel: Parallel<'_>,
+        q: &[f32],
+        n: usize,
+        out: &mut [f32],
+    ) {
+        if n == 0 {
+            return;
+        }
+        self.check(q, n, out);
+        if n <= FEW_QUERIES {
+            decode::run(self, floats, scratch, parallel, q, n, out);
+        } else {
+            prefill::run(self, floats, parallel, q, n, out);
+        }
+    }
+
+    fn check(&self, q: &[f32], n: usize, out: &[f32]) {
+        assert!(
+            self.kv_heads > 0 && self.heads > 0 && self.heads.is_multiple_of(self.kv_heads),
+            "query heads per kv head"
+        );
+        assert!(self.key_dim > 0 && self.value_dim > 0);
+        assert_eq!(q.len(), n * self.heads * self.key_dim, "queries");
+        assert_eq!(out.len(), n * self.heads * self.value_dim, "output");
+        self.keys.check(self.kv_heads * self.capacity, self.key_dim);
+        self.values
+            .check(self.kv_heads * self.capacity, self.value_dim);
+        assert!(
+            self.sinks.is_none_or(|s| s.len() == self.heads),
+            "a sink for every head"
+        );
+        assert!(
+            self.slopes.is_none_or(|s| s.len() == self.heads),
+            "a slope for every head"
+        );
+        let end = self.first_position + n;
+        assert!(
+            end - self.visible(self.first_position, end).start <= self.capacity,
+            "the cache has forgotten a key"
+        );
+    }
+
+    /// Query heads per key/value head.
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// The key rows of a head.
+    fn key_rows(&self, head: usize) -> HeadRows {
+        let dim = self.key_dim;
+        HeadRows {
+            head,
+            capacity: self.capacity,
+            dim,
+            width: dim.next_multiple_of(16),
+        }
+    }
+
+    /// The value rows of a head.
+    fn value_rows(&self, head: usize) -> HeadRows {
+        let dim = self.value_dim;
+        HeadRows {
+            head,
+            capacity: self.capacity,
+            dim,
+            width: dim.next_multiple_of(16),
+        }
+    }
+
+    /// What `position` sees, where `end` is the position after the last query.
+    fn visible(&self, position: usize, end: usize) -> Range<usize> {
+        let start = self.window.map_or(0, |w| (position + 1).saturating_sub(w));
+        let stop = match (self.causal, self.window) {
+            (true, _) => position + 1,
+            (false, None) => end,
+            (false, Some(w)) => end.min(position + w.max(1)),
+        };
+        start.min(stop)..stop
+    }
+}
+
+/// Buffers of one task, each beginning at a cache line. They stay with their thread.
+fn with_buffers<const N: usize, R>(sizes: [usize; N], f: impl FnOnce([&mut [f32]; N]) -> R) -> R {
+    use std::cell::RefCell;
+    thread_local!(static BUFFER: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
+    const LINE: usize = 16;
+    BUFFER.with_borrow_mut(|buffer| {
+        let padded = sizes.map(|size| size.next_multiple_of(LINE));
+        let total = padded.iter().sum::<usize>() + LINE;
+        if buffer.len() < total {
+            buffer.resize(total, 0.0);
+        }
+        let skip = buffer
+            .as_ptr()
+            .align_offset(LINE * size_of::<f32>())
+            .min(LINE);
+        let mut rest = &mut buffer[skip..];
+        f(std::array::from_fn(|i| {
+            let (part, tail) = std::mem::take(&mut rest).split_at_mut(padded[i]);
+            rest = tail;
+            &mut part[..sizes[i]]
+        }))
+    })
+}
