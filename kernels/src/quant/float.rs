@@ -1,22 +1,48 @@
-//! The plain numbers: F32, F16, BF16. One element is a block; bytes are little-endian.
+//! The plain numbers: floats and integers. One element is a block; bytes are little-endian.
+//! Integers (position tables and the like) are converted, not scaled, and nothing is ever quantized to them.
 
 use half::{bf16, f16};
 
 use super::{QuantType, Quantize};
 
 /// IEEE single precision.
-pub static F32: QuantType = plain(0, "F32", 4, Some(quantize_f32), |bytes, out| {
-    convert(bytes, out, f32::from_le_bytes)
+pub static F32: QuantType = plain(0, "F32", 4, Some(quantize_f32), |b, out| {
+    convert(b, out, f32::from_le_bytes)
 });
 
 /// IEEE half precision.
-pub static F16: QuantType = plain(1, "F16", 2, Some(quantize_f16), |bytes, out| {
-    convert(bytes, out, |b| f16::from_le_bytes(b).to_f32())
+pub static F16: QuantType = plain(1, "F16", 2, Some(quantize_f16), |b, out| {
+    convert(b, out, |b| f16::from_le_bytes(b).to_f32())
+});
+
+/// 8-bit integers.
+pub static I8: QuantType = plain(24, "I8", 1, None, |b, out| {
+    convert(b, out, |b| i8::from_le_bytes(b) as f32)
+});
+
+/// 16-bit integers.
+pub static I16: QuantType = plain(25, "I16", 2, None, |b, out| {
+    convert(b, out, |b| i16::from_le_bytes(b) as f32)
+});
+
+/// 32-bit integers, to the nearest float.
+pub static I32: QuantType = plain(26, "I32", 4, None, |b, out| {
+    convert(b, out, |b| i32::from_le_bytes(b) as f32)
+});
+
+/// 64-bit integers, to the nearest float.
+pub static I64: QuantType = plain(27, "I64", 8, None, |b, out| {
+    convert(b, out, |b| i64::from_le_bytes(b) as f32)
+});
+
+/// IEEE double precision, to the nearest single.
+pub static F64: QuantType = plain(28, "F64", 8, Some(quantize_f64), |b, out| {
+    convert(b, out, |b| f64::from_le_bytes(b) as f32)
 });
 
 /// The upper half of single precision.
-pub static BF16: QuantType = plain(30, "BF16", 2, Some(quantize_bf16), |bytes, out| {
-    convert(bytes, out, |b| bf16::from_le_bytes(b).to_f32())
+pub static BF16: QuantType = plain(30, "BF16", 2, Some(quantize_bf16), |b, out| {
+    convert(b, out, |b| bf16::from_le_bytes(b).to_f32())
 });
 
 const fn plain(
@@ -38,26 +64,29 @@ const fn plain(
 }
 
 fn convert<const BYTES: usize>(bytes: &[u8], out: &mut [f32], read: impl Fn([u8; BYTES]) -> f32) {
-    let (numbers, _) = bytes.as_chunks::<BYTES>();
-    for (out, &number) in out.iter_mut().zip(numbers) {
+    for (out, &number) in out.iter_mut().zip(bytes.as_chunks::<BYTES>().0) {
         *out = read(number);
     }
 }
 
-fn quantize_f32(values: &[f32], _importance: Option<&[f32]>, bytes: &mut [u8]) {
-    for (bytes, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(values) {
-        *bytes = value.to_le_bytes();
+fn store<const BYTES: usize>(values: &[f32], bytes: &mut [u8], write: impl Fn(f32) -> [u8; BYTES]) {
+    for (bytes, &value) in bytes.as_chunks_mut::<BYTES>().0.iter_mut().zip(values) {
+        *bytes = write(value);
     }
+}
+
+fn quantize_f32(values: &[f32], _importance: Option<&[f32]>, bytes: &mut [u8]) {
+    store(values, bytes, f32::to_le_bytes);
 }
 
 fn quantize_f16(values: &[f32], _importance: Option<&[f32]>, bytes: &mut [u8]) {
-    for (bytes, &value) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(values) {
-        *bytes = f16::from_f32(value).to_le_bytes();
-    }
+    store(values, bytes, |value| f16::from_f32(value).to_le_bytes());
+}
+
+fn quantize_f64(values: &[f32], _importance: Option<&[f32]>, bytes: &mut [u8]) {
+    store(values, bytes, |value| f64::from(value).to_le_bytes());
 }
 
 fn quantize_bf16(values: &[f32], _importance: Option<&[f32]>, bytes: &mut [u8]) {
-    for (bytes, &value) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(values) {
-        *bytes = bf16::from_f32(value).to_le_bytes();
-    }
+    store(values, bytes, |value| bf16::from_f32(value).to_le_bytes());
 }

@@ -6,6 +6,12 @@
 //! In: the file's own bytes. Out: floats, or codes with scales. Quantizers go the other way.
 
 pub mod float;
+pub mod iq4_nl;
+pub mod iq4_xs;
+pub mod mxfp4;
+pub mod nvfp4;
+pub mod q1_0;
+pub mod q2_0;
 pub mod q2_k;
 pub mod q3_k;
 pub mod q4_0;
@@ -16,8 +22,12 @@ pub mod q5_1;
 pub mod q5_k;
 pub mod q6_k;
 pub mod q8_0;
+pub mod q8_1;
+pub mod q8_k;
 pub(crate) mod search;
 pub(crate) mod superblock;
+pub mod tq1_0;
+pub mod tq2_0;
 
 use half::f16;
 

@@ -20,6 +20,8 @@ const STEP: f32 = 0.1;
 pub(crate) trait Codebook {
     /// The smallest and the largest code.
     const RANGE: (i8, i8);
+    /// How many codes lie on the longer side of 0: how fine a search must be.
+    const CODES_A_SIDE: f32;
     /// The code nearest to `x`.
     fn nearest(x: f32) -> f32;
 }
@@ -29,8 +31,26 @@ pub(crate) struct Whole<const LOW: i8, const HIGH: i8>;
 
 impl<const LOW: i8, const HIGH: i8> Codebook for Whole<LOW, HIGH> {
     const RANGE: (i8, i8) = (LOW, HIGH);
+    const CODES_A_SIDE: f32 = longest((LOW, HIGH));
+
     fn nearest(x: f32) -> f32 {
         round_small(x.clamp(f32::from(LOW), f32::from(HIGH)))
+    }
+}
+
+/// The larger of a range's two magnitudes.
+const fn longest(range: (i8, i8)) -> f32 {
+    let (below, above) = (-(range.0 as f32), range.1 as f32);
+    if below > above { below } else { above }
+}
+
+/// What to multiply the plain guess with at a step: around 1, close by for many codes; for very few, where the largest
+/// values are better cut off, down to a tenth.
+fn shrink(step: i32, codes_a_side: f32) -> f32 {
+    if codes_a_side < 4.0 {
+        0.91_f32.powi(step + STEPS - 1)
+    } else {
+        1.0 / (1.0 + step as f32 * STEP / codes_a_side.max(8.0))
     }
 }
 
@@ -79,17 +99,15 @@ pub(crate) fn scale<B: Codebook>(values: &[f32], weights: &[f32]) -> f32 {
     if largest == 0.0 {
         return 0.0;
     }
-    let longest = -f32::from(B::RANGE.0);
     let signs: &[f32] = if B::RANGE.0 == -B::RANGE.1 {
         &[1.0]
     } else {
         &[1.0, -1.0]
     };
-    let step_size = STEP * longest / 8.0_f32.max(longest.min(32.0));
     let mut best = (0.0, 0.0);
     for sign in signs {
         for step in -STEPS..=STEPS {
-            let mut scale = sign * largest / (longest + step as f32 * step_size);
+            let mut scale = sign * largest / longest(B::RANGE) * shrink(step, B::CODES_A_SIDE);
             for _ in 0..2 {
                 let (gain, better) = fit::<B>(values, weights, inverse(scale));
                 if gain > best.0 {
