@@ -6,7 +6,8 @@
 //! that is no token itself gets the id of a fragment.
 
 use super::merge::{Merge, Merger, Symbol};
-use super::pretok::{self, Pieces, PreTokenizer, Splitter};
+use super::pretok::{self, PreTokenizer};
+use super::splitter::{Pieces, Splitter};
 use super::spm::byte_tokens;
 use super::vocabulary::{NONE, Vocabulary};
 use super::words::{Seams, WordMemory, escape_spaces};
@@ -215,46 +216,64 @@ struct Merges {
 }
 
 const FREE: u64 = u64::MAX;
+/// Merges that are looked up together.
+const BLOCK: usize = 64;
 
 impl Merges {
     fn new(list: &[&str], vocabulary: &mut Vocabulary) -> Merges {
-        let size = (list.len().max(8) * 2).next_power_of_two();
+        // At most three quarters full.
+        let size = (list.len().max(8) * 4 / 3 + 1).next_power_of_two();
         let mut merges = Merges {
             slots: vec![(FREE, Merge { priority: 0, id: 0 }); size],
             shift: 64 - size.trailing_zeros(),
         };
-        let mut expected = 0;
-        let in_order = vocabulary.duplicates() == 0;
-        for (rank, merge) in list.iter().enumerate() {
-            // The separator is a space that is not the first byte.
-            let Some(space) = merge.as_bytes().iter().skip(1).position(|&b| b == b' ') else {
-                continue;
-            };
-            let (left, right) = (&merge[..space + 1], &merge[space + 2..]);
-            // Merged tokens mostly follow each other in the vocabulary, so a look at the next one saves a search.
-            let next = vocabulary.text(expected);
-            let is_next = next.len() == left.len() + right.len()
-                && next.starts_with(left)
-                && next.ends_with(right);
-            let id = if in_order && is_next {
-                expected
-            } else {
-                vocabulary.intern(left, right)
-            };
-            expected = id.wrapping_add(1);
-            let key = key(vocabulary.intern(left, ""), vocabulary.intern(right, ""));
-            let mut slot = merges.slot(key);
-            while merges.slots[slot].0 != FREE && merges.slots[slot].0 != key {
-                slot = (slot + 1) % size;
+        let (mut parts, mut joined, mut ids) = (Vec::new(), String::new(), Vec::new());
+        for (block, first_rank) in list.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+            parts.clear();
+            joined.clear();
+            ids.clear();
+            for (merge, rank) in block.iter().zip(first_rank..) {
+                // The separator is a space that is not the first byte.
+                let bytes = merge.as_bytes();
+                if let Some(space) = bytes.iter().skip(1).position(|&byte| byte == b' ') {
+                    let (left, right) = (&merge[..space + 1], &merge[space + 2..]);
+                    let start = joined.len();
+                    joined.push_str(left);
+                    joined.push_str(right);
+                    parts.push((rank, left, right, start..joined.len()));
+                }
             }
-            if merges.slots[slot].0 == FREE {
-                merges.slots[slot] = (
-                    key,
-                    Merge {
-                        priority: rank as u32,
-                        id,
-                    },
-                );
+            let texts: Vec<&[u8]> = parts
+                .iter()
+                .flat_map(|(_, left, right, both)| {
+                    [
+                        left.as_bytes(),
+                        right.as_bytes(),
+                        &joined.as_bytes()[both.clone()],
+                    ]
+                })
+                .collect();
+            vocabulary.find_all(&texts, &mut ids);
+            for ((rank, left, right, both), ids) in parts.iter().zip(ids.as_chunks::<3>().0) {
+                let mut id = |id: u32, text: &str| {
+                    if id == NONE {
+                        vocabulary.intern(text)
+                    } else {
+                        id
+                    }
+                };
+                let key = key(id(ids[0], left), id(ids[1], right));
+                let merge = Merge {
+                    priority: *rank,
+                    id: id(ids[2], &joined[both.clone()]),
+                };
+                let mut slot = merges.slot(key);
+                while merges.slots[slot].0 != FREE && merges.slots[slot].0 != key {
+                    slot = (slot + 1) % size;
+                }
+                if merges.slots[slot].0 == FREE {
+                    merges.slots[slot] = (key, merge);
+                }
             }
         }
         merges

@@ -10,11 +10,14 @@ use crate::Error;
 
 mod bpe;
 mod clean;
+mod kinds;
 mod load;
 mod merge;
 mod pattern;
+mod pattern_syntax;
 mod pretok;
 mod special;
+mod splitter;
 mod spm;
 mod stream;
 mod unicode;
@@ -23,103 +26,12 @@ mod vocabulary;
 mod wordpiece;
 mod words;
 
+use kinds::Settings;
+pub use kinds::{TOKENIZERS, TokenizerKind};
 pub use load::Definition;
-use special::{Fragment, Roles, Specials};
+use special::{Fragment, Specials};
 pub use stream::DetokStream;
 use vocabulary::{Kind, Vocabulary};
-
-/// One kind of tokenizer: the name in `tokenizer.ggml.model`, what it implies, and how it is made.
-pub struct TokenizerKind {
-    /// The value of `tokenizer.ggml.model`.
-    pub model: &'static str,
-    /// What it is, in a few words.
-    pub description: &'static str,
-    defaults: Defaults,
-    build: Build,
-}
-
-type Build =
-    fn(&Definition<'_>, &mut Vocabulary, &mut Settings) -> Result<Box<dyn Algorithm>, Error>;
-
-/// What a file that says nothing gets: ids of special tokens, and switches.
-#[derive(Clone, Copy)]
-struct Defaults {
-    bos: Option<u32>,
-    eos: Option<u32>,
-    unknown: Option<u32>,
-    separator: Option<u32>,
-    padding: Option<u32>,
-    mask: Option<u32>,
-    add_bos: bool,
-    add_eos: bool,
-    space_prefix: bool,
-    clean_spaces: bool,
-    /// Every text ends with the separator token.
-    ends_with_separator: bool,
-}
-
-const NOTHING: Defaults = Defaults {
-    bos: None,
-    eos: None,
-    unknown: None,
-    separator: None,
-    padding: None,
-    mask: None,
-    add_bos: false,
-    add_eos: false,
-    space_prefix: false,
-    clean_spaces: false,
-    ends_with_separator: false,
-};
-
-/// All kinds of tokenizers. Adding one is a file and an entry.
-pub static TOKENIZERS: &[TokenizerKind] = &[
-    TokenizerKind {
-        model: "llama",
-        description: "SentencePiece BPE with byte fallback",
-        defaults: Defaults {
-            bos: Some(1),
-            eos: Some(2),
-            unknown: Some(0),
-            add_bos: true,
-            space_prefix: true,
-            ..NOTHING
-        },
-        build: spm::build,
-    },
-    TokenizerKind {
-        model: "gpt2",
-        description: "byte-level BPE",
-        defaults: Defaults {
-            bos: Some(11),
-            eos: Some(11),
-            ..NOTHING
-        },
-        build: bpe::build,
-    },
-    TokenizerKind {
-        model: "gemma4",
-        description: "BPE over escaped spaces",
-        defaults: NOTHING,
-        build: bpe::build,
-    },
-    TokenizerKind {
-        model: "bert",
-        description: "WordPiece",
-        defaults: Defaults {
-            bos: Some(101),
-            unknown: Some(100),
-            separator: Some(102),
-            padding: Some(0),
-            mask: Some(103),
-            add_bos: true,
-            clean_spaces: true,
-            ends_with_separator: true,
-            ..NOTHING
-        },
-        build: wordpiece::build,
-    },
-];
 
 /// How a fragment of text without special tokens becomes ids.
 trait Algorithm: Send + Sync + std::fmt::Debug {
@@ -136,17 +48,6 @@ enum Spelling {
     Escaped,
     /// GPT-2's letters, one for each byte.
     ByteLetters,
-}
-
-/// The switches of a vocabulary, from the file or by default.
-#[derive(Debug, Clone)]
-struct Settings {
-    roles: Roles,
-    add_bos: bool,
-    add_eos: bool,
-    space_prefix: bool,
-    clean_spaces: bool,
-    ends_with_separator: bool,
 }
 
 /// A vocabulary that turns text into token ids and back. Shared by reference between threads.
@@ -191,7 +92,7 @@ impl Tokenizer {
         })?;
         let mut warnings = Vec::new();
         let mut vocabulary = definition.vocabulary(&mut warnings)?;
-        let mut settings = settings(kind, definition, &vocabulary, &mut warnings);
+        let mut settings = kinds::settings(kind, definition, &vocabulary, &mut warnings);
         let algorithm = (kind.build)(definition, &mut vocabulary, &mut settings)?;
         let ends = special::assign(definition, &mut vocabulary, &mut settings.roles);
         let specials = Specials::new(definition, &vocabulary);
@@ -441,81 +342,4 @@ fn from_letters(text: &str) -> Vec<u8> {
         }
     }
     bytes
-}
-
-/// Settles what the file leaves open.
-fn settings(
-    kind: &TokenizerKind,
-    definition: &Definition<'_>,
-    vocabulary: &Vocabulary,
-    warnings: &mut Vec<String>,
-) -> Settings {
-    let defaults = &kind.defaults;
-    let is_bpe = matches!(kind.model, "gpt2" | "gemma4");
-    let pre = is_bpe.then(|| bpe::pre_tokenizer(definition));
-    if is_bpe && kind.model != "gemma4" {
-        match definition.pre {
-            None => warnings.push(
-                "the file does not name its pre-tokenizer (tokenizer.ggml.pre): the default one is used, and the \
-                 model's answers may be worse for it"
-                    .into(),
-            ),
-            Some(name) if pretok::find(name).is_none() => warnings.push(format!(
-                "tokenizer.ggml.pre is '{name}', which gristmill does not know: the default pre-tokenizer is used, \
-                 and the model's answers may be worse for it"
-            )),
-            Some(_) => {}
-        }
-    }
-    let mut id = |key: &str, named: Option<u32>, default: Option<u32>| {
-        let default = default.filter(|&id| vocabulary.is_token(id));
-        match named {
-            Some(id) if vocabulary.is_token(id) => Some(id),
-            Some(id) => {
-                warnings.push(format!(
-                    "tokenizer.ggml.{key} is {id}, but the vocabulary has {} tokens: ignored",
-                    vocabulary.len()
-                ));
-                default
-            }
-            None => default,
-        }
-    };
-    let default_bos = defaults.bos.filter(|_| !pre.is_some_and(|pre| pre.no_bos));
-    let roles = Roles {
-        bos: id("bos_token_id", definition.bos, default_bos),
-        eos: id("eos_token_id", definition.eos, defaults.eos),
-        eot: id("eot_token_id", definition.eot, None),
-        eom: id("eom_token_id", definition.eom, None),
-        unknown: id("unknown_token_id", definition.unknown, defaults.unknown),
-        separator: id(
-            "seperator_token_id",
-            definition.separator,
-            defaults.separator,
-        ),
-        padding: id("padding_token_id", definition.padding, defaults.padding),
-        mask: id("mask_token_id", definition.mask, defaults.mask),
-    };
-    let mut add_bos = definition
-        .add_bos
-        .unwrap_or(defaults.add_bos || pre.is_some_and(|pre| pre.add_bos));
-    if pre.is_some_and(|pre| pre.always_bos) || kind.model == "bert" {
-        add_bos = true;
-    }
-    let add_eos = definition.add_eos.unwrap_or(defaults.add_eos) && kind.model != "bert";
-    for (add, id, name) in [(add_bos, roles.bos, "bos"), (add_eos, roles.eos, "eos")] {
-        if add && id.is_none() {
-            warnings.push(format!(
-                "the vocabulary asks for tokenizer.ggml.add_{name}_token but has no such token"
-            ));
-        }
-    }
-    Settings {
-        add_bos,
-        add_eos,
-        space_prefix: definition.add_space_prefix.unwrap_or(defaults.space_prefix),
-        clean_spaces: pre.map_or(defaults.clean_spaces, |pre| pre.clean_spaces),
-        ends_with_separator: defaults.ends_with_separator,
-        roles,
-    }
 }

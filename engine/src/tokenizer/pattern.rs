@@ -2,11 +2,11 @@
 //!
 //! Publishers describe a pre-tokenizer by a pattern; this is a small backtracking matcher for exactly the notation
 //! they use: alternatives, groups, `(?i:...)`, classes with `\p{..}` and `&&`, greedy and possessive counts,
-//! lookahead, `$` and `\b`. In: a pattern and a piece of text. Out: the ends of the pieces it is cut into, matches
+//! lookahead at one character and `$`. In: a pattern and a piece of text. Out: the ends of the pieces it is cut into, matches
 //! and what lies between them alike. A first-byte table picks the alternatives worth trying, ASCII is looked up, and
 //! pending choices live on an explicit stack, so long runs cost no recursion.
 
-use super::unicode::{self, bit};
+use super::pattern_syntax::{Node, Parser, Set};
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -34,101 +34,14 @@ enum Op {
     /// Try the first; if all that follows fails, the second.
     Split(u32, u32),
     Jump(u32),
-    /// The body follows and ends with `Accept`; go on at `then`.
+    /// The next character is in the set; if negative, it is not or there is none.
     Look {
+        set: u16,
         negative: bool,
-        then: u32,
     },
     /// End of the text.
     End,
-    /// Between a word character (ASCII letter, digit, `_`) and something else.
-    Boundary,
     Accept,
-}
-
-/// A set of characters.
-#[derive(Debug, Clone)]
-struct Set {
-    ascii: [bool; 128],
-    classes: u8,
-    ranges: Vec<(u32, u32)>,
-    negated: bool,
-    /// The other sides of `&&`.
-    also: Vec<Set>,
-}
-
-impl Set {
-    fn empty() -> Set {
-        Set {
-            ascii: [false; 128],
-            classes: 0,
-            ranges: Vec::new(),
-            negated: false,
-            also: Vec::new(),
-        }
-    }
-
-    fn compute(&self, c: char) -> bool {
-        let class = unicode::class(c);
-        // Only `\s` knows the white space beyond ASCII: the reference turns it into a vertical tab before it matches.
-        let code_point = if class == bit::SPACE && !c.is_ascii() {
-            0x0B
-        } else {
-            c as u32
-        };
-        let inside = class & self.classes != 0
-            || self
-                .ranges
-                .binary_search_by(|&(low, high)| compare(low, high, code_point))
-                .is_ok();
-        inside != self.negated && self.also.iter().all(|set| set.compute(c))
-    }
-
-    /// Sorts the ranges and fills the ASCII table.
-    fn finish(mut self) -> Set {
-        self.ranges.sort_unstable();
-        let mut merged: Vec<(u32, u32)> = Vec::with_capacity(self.ranges.len());
-        for &(low, high) in &self.ranges {
-            match merged.last_mut() {
-                Some(last) if low <= last.1.saturating_add(1) => last.1 = last.1.max(high),
-                _ => merged.push((low, high)),
-            }
-        }
-        self.ranges = merged;
-        for byte in 0..128u8 {
-            self.ascii[byte as usize] = self.compute(byte as char);
-        }
-        self
-    }
-}
-
-fn compare(low: u32, high: u32, code_point: u32) -> std::cmp::Ordering {
-    if high < code_point {
-        std::cmp::Ordering::Less
-    } else if low > code_point {
-        std::cmp::Ordering::Greater
-    } else {
-        std::cmp::Ordering::Equal
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Node {
-    Set(u16),
-    Sequence(Vec<Node>),
-    Alternatives(Vec<Node>),
-    Repeat {
-        node: Box<Node>,
-        min: u32,
-        max: u32,
-        possessive: bool,
-    },
-    Look {
-        node: Box<Node>,
-        negative: bool,
-    },
-    End,
-    Boundary,
 }
 
 /// What a node can start with: ASCII characters, anything else, or nothing at all.
@@ -141,17 +54,7 @@ struct First {
 impl Pattern {
     /// Compiles a pattern. The error says what was not understood, and where.
     pub(crate) fn new(source: &str) -> Result<Pattern, String> {
-        let mut parser = Parser {
-            source,
-            position: 0,
-            sets: Vec::new(),
-            fold: false,
-            depth: 0,
-        };
-        let node = parser.alternatives()?;
-        if parser.position < source.len() {
-            return Err(parser.error("unbalanced )"));
-        }
+        let (node, sets) = Parser::parse(source)?;
         let alternatives = match node {
             Node::Alternatives(list) => list,
             other => vec![other],
@@ -160,7 +63,7 @@ impl Pattern {
             return Err(format!("pattern {source:?} has more than 32 alternatives"));
         }
         let mut pattern = Pattern {
-            sets: parser.sets,
+            sets,
             ops: Vec::new(),
             starts: Vec::new(),
             first: vec![0; 129],
@@ -201,7 +104,6 @@ impl Pattern {
         match node {
             Node::Set(set) => self.ops.push(Op::One(*set)),
             Node::End => self.ops.push(Op::End),
-            Node::Boundary => self.ops.push(Op::Boundary),
             Node::Sequence(list) => list.iter().for_each(|item| self.compile(item)),
             Node::Alternatives(list) => {
                 let mut jumps = Vec::new();
@@ -257,16 +159,10 @@ impl Pattern {
                     }
                 }
             }
-            Node::Look { node, negative } => {
-                let look = self.ops.len();
-                self.ops.push(Op::Accept);
-                self.compile(node);
-                self.ops.push(Op::Accept);
-                self.ops[look] = Op::Look {
-                    negative: *negative,
-                    then: self.ops.len() as u32,
-                };
-            }
+            Node::Look { set, negative } => self.ops.push(Op::Look {
+                set: *set,
+                negative: *negative,
+            }),
         }
     }
 
@@ -320,7 +216,7 @@ impl Pattern {
                 first.empty |= *min == 0;
                 first
             }
-            Node::Look { .. } | Node::End | Node::Boundary => nothing,
+            Node::Look { .. } | Node::End => nothing,
         }
     }
 
@@ -343,7 +239,6 @@ impl Pattern {
                 matched = self.run(
                     self.starts[mask.trailing_zeros() as usize],
                     text,
-                    from,
                     at,
                     scratch,
                 );
@@ -401,23 +296,13 @@ impl Pattern {
         (end, count)
     }
 
-    /// Matches the program at `op` from `at`; `start` is where the text begins for `\b`.
-    fn run(
-        &self,
-        op: u32,
-        text: &str,
-        start: usize,
-        at: usize,
-        scratch: &mut Scratch,
-    ) -> Option<usize> {
-        let base = scratch.0.len();
+    /// Matches the program at `op` from `at`.
+    fn run(&self, op: u32, text: &str, at: usize, scratch: &mut Scratch) -> Option<usize> {
+        scratch.0.clear();
         let (mut op, mut at) = (op as usize, at);
         loop {
             let advanced = match self.ops[op] {
-                Op::Accept => {
-                    scratch.0.truncate(base);
-                    return Some(at);
-                }
+                Op::Accept => return Some(at),
                 Op::One(set) => self.is_in(set, text, at),
                 Op::Run {
                     set,
@@ -452,17 +337,10 @@ impl Pattern {
                     op = to as usize;
                     continue;
                 }
-                Op::Look { negative, then } => {
-                    if self.run(op as u32 + 1, text, start, at, scratch).is_some() != negative {
-                        op = then as usize;
-                        continue;
-                    }
-                    None
+                Op::Look { set, negative } => {
+                    (self.is_in(set, text, at).is_some() != negative).then_some(at)
                 }
                 Op::End => (at == text.len()).then_some(at),
-                Op::Boundary => (is_word(text, start, at)
-                    != (at > start && is_word(text, start, at - 1)))
-                .then_some(at),
             };
             match advanced {
                 Some(next) => {
@@ -471,9 +349,6 @@ impl Pattern {
                 }
                 None => {
                     // Back to the latest choice: give back one character of a run, or take the other way.
-                    if scratch.0.len() == base {
-                        return None;
-                    }
                     let choice = scratch.0.last_mut()?;
                     op = choice.op as usize;
                     if choice.left == 0 {
@@ -523,256 +398,4 @@ fn previous(text: &str, at: usize) -> usize {
         at -= 1;
     }
     at
-}
-
-fn is_word(text: &str, start: usize, at: usize) -> bool {
-    at >= start
-        && text
-            .as_bytes()
-            .get(at)
-            .is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_')
-}
-
-struct Parser<'a> {
-    source: &'a str,
-    position: usize,
-    sets: Vec<Set>,
-    /// Inside `(?i:...)`.
-    fold: bool,
-    /// Open brackets.
-    depth: u32,
-}
-
-impl Parser<'_> {
-    fn error(&self, what: &str) -> String {
-        format!("pattern {:?}, byte {}: {what}", self.source, self.position)
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.source[self.position..].chars().next()
-    }
-
-    fn eat(&mut self, token: &str) -> bool {
-        let found = self.source[self.position..].starts_with(token);
-        if found {
-            self.position += token.len();
-        }
-        found
-    }
-
-    fn next(&mut self) -> Result<char, String> {
-        let c = self.peek().ok_or_else(|| self.error("unexpected end"))?;
-        self.position += c.len_utf8();
-        Ok(c)
-    }
-
-    fn alternatives(&mut self) -> Result<Node, String> {
-        let mut list = vec![self.sequence()?];
-        while self.eat("|") {
-            list.push(self.sequence()?);
-        }
-        Ok(if list.len() == 1 {
-            list.swap_remove(0)
-        } else {
-            Node::Alternatives(list)
-        })
-    }
-
-    fn sequence(&mut self) -> Result<Node, String> {
-        let mut list = Vec::new();
-        while let Some(c) = self.peek() {
-            if c == '|' || c == ')' {
-                break;
-            }
-            let node = self.atom()?;
-            list.push(self.counted(node)?);
-        }
-        Ok(Node::Sequence(list))
-    }
-
-    fn counted(&mut self, node: Node) -> Result<Node, String> {
-        let (min, max) = match self.peek() {
-            Some('?') => (0, 1),
-            Some('*') => (0, u32::MAX),
-            Some('+') => (1, u32::MAX),
-            Some('{') => {
-                let end = self.source[self.position..]
-                    .find('}')
-                    .ok_or_else(|| self.error("{ without }"))?;
-                let body = &self.source[self.position + 1..self.position + end];
-                let (low, high) = body.split_once(',').unwrap_or((body, body));
-                let number =
-                    |text: &str| text.parse::<u32>().map_err(|_| self.error("not a count"));
-                let range = (
-                    number(low)?,
-                    if high.is_empty() {
-                        u32::MAX
-                    } else {
-                        number(high)?
-                    },
-                );
-                self.position += end;
-                range
-            }
-            _ => return Ok(node),
-        };
-        self.position += 1;
-        let possessive = self.eat("+");
-        let single = matches!(node, Node::Set(_));
-        if possessive && !single {
-            return Err(self.error("possessive groups are not supported"));
-        }
-        Ok(Node::Repeat {
-            node: Box::new(node),
-            min,
-            max,
-            possessive,
-        })
-    }
-
-    fn atom(&mut self) -> Result<Node, String> {
-        if self.eat("(") {
-            let fold = self.fold;
-            let look = if self.eat("?=") {
-                Some(false)
-            } else if self.eat("?!") {
-                Some(true)
-            } else {
-                if self.eat("?i:") {
-                    self.fold = true;
-                } else {
-                    self.eat("?:");
-                }
-                None
-            };
-            let inner = self.alternatives()?;
-            self.fold = fold;
-            if !self.eat(")") {
-                return Err(self.error("( without )"));
-            }
-            return Ok(match look {
-                Some(negative) => Node::Look {
-                    node: Box::new(inner),
-                    negative,
-                },
-                None => inner,
-            });
-        }
-        if self.eat("$") {
-            return Ok(Node::End);
-        }
-        if self.eat("\\b") {
-            return Ok(Node::Boundary);
-        }
-        let set = if self.eat("[") {
-            self.class()?
-        } else {
-            let mut set = Set::empty();
-            self.member(&mut set)?;
-            set
-        };
-        self.sets.push(set.finish());
-        Ok(Node::Set((self.sets.len() - 1) as u16))
-    }
-
-    /// The inside of `[...]`, after the bracket.
-    fn class(&mut self) -> Result<Set, String> {
-        let mut set = Set::empty();
-        set.negated = self.eat("^");
-        self.depth += 1;
-        loop {
-            if self.eat("]") {
-                self.depth -= 1;
-                return Ok(set);
-            }
-            if self.eat("&&[") {
-                let other = self.class()?;
-                set.also.push(other.finish());
-                continue;
-            }
-            self.member(&mut set)?;
-        }
-    }
-
-    /// One character, range or escape, added to a set.
-    fn member(&mut self, set: &mut Set) -> Result<(), String> {
-        if self.eat("\\s") {
-            set.classes |= bit::SPACE;
-        } else if self.eat("\\S") {
-            set.classes |= !bit::SPACE;
-        } else if self.eat("\\d") {
-            set.ranges.push(('0' as u32, '9' as u32));
-        } else if self.eat("\\p") {
-            self.property(set)?;
-        } else {
-            let low = self.literal()?;
-            self.range(set, low)?;
-        }
-        Ok(())
-    }
-
-    /// A character that stands for itself, or its escape.
-    fn literal(&mut self) -> Result<char, String> {
-        let c = self.next()?;
-        if c != '\\' {
-            return Ok(c);
-        }
-        match self.next()? {
-            'n' => Ok('\n'),
-            'r' => Ok('\r'),
-            't' => Ok('\t'),
-            'u' => {
-                let rest = &self.source[self.position..];
-                let hex = rest
-                    .strip_prefix('{')
-                    .and_then(|r| r.split_once('}'))
-                    .map(|(hex, _)| hex);
-                let hex = hex.ok_or_else(|| self.error("\\u without {code point}"))?;
-                let c = u32::from_str_radix(hex, 16).ok().and_then(char::from_u32);
-                let c = c.ok_or_else(|| self.error("no such code point"))?;
-                self.position += hex.len() + 2;
-                Ok(c)
-            }
-            other if other.is_ascii_alphanumeric() => Err(self.error("unknown escape")),
-            other => Ok(other),
-        }
-    }
-
-    fn range(&mut self, set: &mut Set, low: char) -> Result<(), String> {
-        let rest = &self.source[self.position..];
-        let mut high = low;
-        if self.depth > 0 && rest.starts_with('-') && !rest.starts_with("-]") {
-            self.position += 1;
-            high = self.literal()?;
-            if high < low {
-                return Err(self.error("range out of order"));
-            }
-        }
-        set.ranges.push((low as u32, high as u32));
-        if self.fold && low == high && low.is_ascii_alphabetic() {
-            let other = (low as u8 ^ 0x20) as u32; // the other case of an ASCII letter differs in this bit
-            set.ranges.push((other, other));
-        }
-        Ok(())
-    }
-
-    fn property(&mut self, set: &mut Set) -> Result<(), String> {
-        let rest = &self.source[self.position..];
-        let name = rest
-            .strip_prefix('{')
-            .and_then(|r| r.split_once('}'))
-            .map(|(name, _)| name);
-        let name = name.ok_or_else(|| self.error("\\p without {name}"))?;
-        match name {
-            "L" => set.classes |= bit::LETTER,
-            "N" => set.classes |= bit::NUMBER,
-            "M" => set.classes |= bit::MARK,
-            "P" => set.classes |= bit::PUNCTUATION,
-            "S" => set.classes |= bit::SYMBOL,
-            "Han" => set.ranges.extend(unicode::HAN),
-            _ => return Err(self.error("unknown property")),
-        }
-        self.position += name.len() + 2;
-        Ok(())
-    }
 }

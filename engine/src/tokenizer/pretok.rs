@@ -1,19 +1,30 @@
 //! Pre-tokenizers: how byte-level BPE vocabularies cut text into words before merging.
 //!
-//! In: the name in `tokenizer.ggml.pre` and a text. Out: the ends of the words. One table holds them all: the names, the
-//! patterns applied one after the other (each to the pieces of the one before) and what else the name implies.
+//! In: the name in `tokenizer.ggml.pre`. Out: the steps of cutting. One table holds them all: the names, the
+//! steps taken one after the other (each on the pieces of the one before) and what else the name implies.
 //! Adding one is one entry. The patterns are the publishers' (tokenizer.json); where llama.cpp, the reference for
 //! token ids, departs from them, so do we (it knows no `\p{Lu}`: letters beyond ASCII count as both cases).
 
-use super::pattern::{Pattern, Scratch};
+/// One step of cutting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Step {
+    /// At the matches of a pattern.
+    Pattern(&'static str),
+    /// Runs of `\p{N}` into groups of three from the right. Text in front stays with the first group.
+    DigitGroups,
+    /// Runs of ASCII digits into groups of three from the right. Other text stays with its neighbours.
+    AsciiDigitGroups,
+}
+
+use Step::{AsciiDigitGroups, DigitGroups, Pattern as Cut};
 
 /// One way of cutting, and its names.
 #[derive(Debug)]
 pub(crate) struct PreTokenizer {
     /// Values of `tokenizer.ggml.pre`.
     pub names: &'static [&'static str],
-    /// The patterns, in order.
-    pub patterns: &'static [&'static str],
+    /// What is done, each step to the pieces of the one before.
+    pub steps: &'static [Step],
     /// Decoding drops the space before punctuation and contractions (see `Tokenizer::decode`).
     pub clean_spaces: bool,
     /// A word that is a token is taken whole, whatever the merges say.
@@ -31,7 +42,7 @@ pub(crate) struct PreTokenizer {
 /// What most entries share.
 const PLAIN: PreTokenizer = PreTokenizer {
     names: &[],
-    patterns: &[],
+    steps: &[],
     clean_spaces: false,
     whole_words: false,
     add_bos: false,
@@ -54,7 +65,12 @@ const BLOOM: &str = r" ?[^(\s|.,!?\u{2026}\u{3002}\u{FF0C}\u{3001}\u{0964}\u{06D
 pub(crate) static PRE_TOKENIZERS: &[PreTokenizer] = &[
     PreTokenizer {
         names: &["default"],
-        patterns: &[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"],
+        steps: &[
+            Cut(r"[\p{P}\$\+<=>\^~\|]+"),
+            Cut(GPT2),
+            Cut(r"\p{N}+"),
+            Cut("[0-9][0-9][0-9]"),
+        ],
         clean_spaces: true,
         ..PLAIN
     },
@@ -78,13 +94,13 @@ pub(crate) static PRE_TOKENIZERS: &[PreTokenizer] = &[
             "olmo",
             "jais",
         ],
-        patterns: &[GPT2],
+        steps: &[Cut(GPT2)],
         clean_spaces: true,
         ..PLAIN
     },
     PreTokenizer {
         names: &["trillion", "granite-docling"],
-        patterns: &[GPT2],
+        steps: &[Cut(GPT2)],
         ..PLAIN
     },
     PreTokenizer {
@@ -99,7 +115,7 @@ pub(crate) static PRE_TOKENIZERS: &[PreTokenizer] = &[
             "lfm2",
             "jina-v5-nano",
         ],
-        patterns: &[LLAMA3],
+        steps: &[Cut(LLAMA3)],
         clean_spaces: true,
         whole_words: true,
         add_bos: true,
@@ -107,13 +123,13 @@ pub(crate) static PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
     PreTokenizer {
         names: &["dbrx", "smaug-bpe"],
-        patterns: &[LLAMA3],
+        steps: &[Cut(LLAMA3)],
         clean_spaces: true,
         ..PLAIN
     },
     PreTokenizer {
         names: &["glm4", "chatglm-bpe"],
-        patterns: &[LLAMA3],
+        steps: &[Cut(LLAMA3)],
         clean_spaces: true,
         no_bos: true,
         ..PLAIN
@@ -128,27 +144,29 @@ pub(crate) static PRE_TOKENIZERS: &[PreTokenizer] = &[
             "grok-2",
             "solar-open",
         ],
-        patterns: &[QWEN2],
+        steps: &[Cut(QWEN2)],
         ..PLAIN
     },
     PreTokenizer {
         names: &["stablelm2", "megrez"],
-        patterns: &[QWEN2],
+        steps: &[Cut(QWEN2)],
         clean_spaces: true,
         ..PLAIN
     },
     PreTokenizer {
         names: &["qwen35"],
-        patterns: &[
+        steps: &[Cut(
             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ],
+        )],
         ..PLAIN
     },
     PreTokenizer {
         names: &["minicpm5"],
-        patterns: &[
-            r"\p{N}{1,3}",
-            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        steps: &[
+            Cut(r"\p{N}{1,3}"),
+            Cut(
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+            ),
         ],
         clean_spaces: true,
         whole_words: true,
@@ -156,9 +174,9 @@ pub(crate) static PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
     PreTokenizer {
         names: &["ufakzeka"],
-        patterns: &[
+        steps: &[Cut(
             r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ],
+        )],
         ..PLAIN
     },
     PreTokenizer {
@@ -170,27 +188,31 @@ pub(crate) static PRE_TOKENIZERS: &[PreTokenizer] = &[
             "minerva-7b",
             "mellum2",
         ],
-        patterns: &[r"\p{N}", GPT2],
+        steps: &[Cut(r"\p{N}"), Cut(GPT2)],
         clean_spaces: true,
         ..PLAIN
     },
     PreTokenizer {
         names: &["command-r", "smollm"],
-        patterns: &[r"\p{N}", GPT2],
+        steps: &[Cut(r"\p{N}"), Cut(GPT2)],
         ..PLAIN
     },
     PreTokenizer {
         names: &["falcon"],
-        patterns: &[r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"],
+        steps: &[
+            Cut(r"[\p{P}\$\+<=>\^~\|`]+"),
+            Cut(GPT2),
+            Cut("[0-9][0-9][0-9]"),
+        ],
         clean_spaces: true,
         ..PLAIN
     },
     PreTokenizer {
         names: &["deepseek-llm"],
-        patterns: &[
-            r"[\r\n]",
+        steps: &[
+            Cut(r"[\r\n]"),
             // The cased letters of some older Unicode, as DeepSeek lists them.
-            concat!(
+            Cut(concat!(
                 r"\s?[A-Za-z\u{B5}\u{C0}-\u{D6}\u{D8}-\u{F6}\u{F8}-\u{1BA}\u{1BC}-\u{1BF}\u{1C4}-\u{293}",
                 r"\u{295}-\u{2AF}\u{370}-\u{373}\u{376}\u{377}\u{37B}-\u{37D}\u{37F}\u{386}\u{388}-\u{38A}\u{38C}",
                 r"\u{38E}-\u{3A1}\u{3A3}-\u{3F5}\u{3F7}-\u{481}\u{48A}-\u{52F}\u{531}-\u{556}\u{10A0}-\u{10C5}",
@@ -205,169 +227,180 @@ pub(crate) static PRE_TOKENIZERS: &[PreTokenizer] = &[
                 r"\u{A771}-\u{A787}\u{A78B}-\u{A78E}\u{AB70}-\u{ABBF}\u{FB00}-\u{FB06}\u{FB13}-\u{FB17}",
                 r"\u{FF21}-\u{FF3A}\u{FF41}-\u{FF5A}\u{10400}-\u{1044F}\u{104B0}-\u{104D3}\u{104D8}-\u{104FB}",
                 r"\u{10C80}-\u{10CB2}\u{10CC0}-\u{10CF2}\u{118A0}-\u{118DF}\u{1E900}-\u{1E943}]+",
+            )),
+            Cut(
+                r"\s?[!-/:-~\u{FF01}-\u{FF0F}\u{FF1A}-\u{FF5E}\u{2018}-\u{201F}\u{3000}-\u{3002}]+",
             ),
-            r"\s?[!-/:-~\u{FF01}-\u{FF0F}\u{FF1A}-\u{FF5E}\u{2018}-\u{201F}\u{3000}-\u{3002}]+",
-            r"\s++$",
-            DEEPSEEK_CJK,
-            r"\p{N}+",
+            Cut(r"\s++$"),
+            Cut(DEEPSEEK_CJK),
+            Cut(r"\p{N}+"),
         ],
         ..PLAIN
     },
     PreTokenizer {
         names: &["deepseek-coder"],
-        patterns: &[
-            r"[\r\n]",
-            r"\s?\p{L}+",
-            r"\s?\p{P}+",
-            DEEPSEEK_CJK,
-            r"\p{N}",
+        steps: &[
+            Cut(r"[\r\n]"),
+            Cut(r"\s?\p{L}+"),
+            Cut(r"\s?\p{P}+"),
+            Cut(DEEPSEEK_CJK),
+            Cut(r"\p{N}"),
         ],
         ..PLAIN
     },
     PreTokenizer {
         names: &["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"],
-        patterns: &[r"\p{N}{1,3}", CJK_KANA, DEEPSEEK3],
+        steps: &[Cut(r"\p{N}{1,3}"), Cut(CJK_KANA), Cut(DEEPSEEK3)],
         ..PLAIN
     },
     PreTokenizer {
         names: &["spark2_5"],
-        patterns: &[
-            r"\p{N}{1,3}",
-            CJK_KANA,
-            r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+"##,
-            r"\p{N}",
+        steps: &[
+            Cut(r"\p{N}{1,3}"),
+            Cut(CJK_KANA),
+            Cut(
+                r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+"##,
+            ),
+            Cut(r"\p{N}"),
         ],
         ..PLAIN
     },
     PreTokenizer {
         names: &["youtu"],
-        patterns: &[
-            r"[\u{AC00}-\u{D7A3}\u{3131}-\u{318E}]+|[\u{FF01}\u{2026}\u{201C}\u{201D}\u{2018}\u{2019}\u{2014}\u{FF1A}\u{FF1B}\u{FF0C}\u{3001}-\u{303F}\u{FE30}-\u{FE4F}]+|[\u{3105}-\u{312F}]+|[\u{4E00}-\u{9FA5}\u{3040}-\u{309F}\u{30A0}-\u{30FF}]+",
-            r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        steps: &[
+            Cut(
+                r"[\u{AC00}-\u{D7A3}\u{3131}-\u{318E}]+|[\u{FF01}\u{2026}\u{201C}\u{201D}\u{2018}\u{2019}\u{2014}\u{FF1A}\u{FF1B}\u{FF0C}\u{3001}-\u{303F}\u{FE30}-\u{FE4F}]+|[\u{3105}-\u{312F}]+|[\u{4E00}-\u{9FA5}\u{3040}-\u{309F}\u{30A0}-\u{30FF}]+",
+            ),
+            Cut(
+                r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+            ),
         ],
         whole_words: true,
         ..PLAIN
     },
     PreTokenizer {
         names: &["poro-chat"],
-        patterns: &[BLOOM],
+        steps: &[Cut(BLOOM)],
         ..PLAIN
     },
     PreTokenizer {
         names: &["bloom", "gpt3-finnish"],
-        patterns: &[BLOOM],
+        steps: &[Cut(BLOOM)],
         clean_spaces: true,
         ..PLAIN
     },
     PreTokenizer {
         names: &["viking"],
-        patterns: &[BLOOM, r"\p{N}"],
+        steps: &[Cut(BLOOM), Cut(r"\p{N}")],
         ..PLAIN
     },
     PreTokenizer {
         names: &["tekken"],
-        patterns: &[
+        steps: &[Cut(
             r"[^\r\n\p{L}\p{N}]?[\p{L}&&[^a-z]]*[\p{L}&&[^A-Z]]+|[^\r\n\p{L}\p{N}]?[\p{L}&&[^a-z]]+[\p{L}&&[^A-Z]]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ],
+        )],
         whole_words: true,
         add_bos: true,
         ..PLAIN
     },
     PreTokenizer {
         names: &["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"],
-        patterns: &[
+        steps: &[Cut(
             r"[^\r\n\p{L}\p{N}]?[\p{L}&&[^a-z]]*[\p{L}&&[^A-Z]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{L}&&[^a-z]]+[\p{L}&&[^A-Z]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ],
+        )],
         ..PLAIN
     },
     PreTokenizer {
         names: &["granite-embed-multi-97m"],
-        patterns: &[
+        steps: &[Cut(
             r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}&&[^a-z]]*[\p{L}\p{M}&&[^A-Z]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}&&[^a-z]]+[\p{L}\p{M}&&[^A-Z]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ],
+        )],
         whole_words: true,
         ..PLAIN
     },
     PreTokenizer {
         names: &["tiny_aya", "cohere2moe"],
-        patterns: &[
-            r"\d{1,3}(?=(?:\d{3})*\b)",
-            r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        steps: &[
+            DigitGroups,
+            Cut(
+                r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+            ),
         ],
         ..PLAIN
     },
     PreTokenizer {
         names: &["kimi-k2"],
-        patterns: &[
+        steps: &[Cut(
             r"\p{Han}+|[^\r\n\p{L}\p{N}]?[\p{L}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ],
+        )],
         ..PLAIN
     },
     PreTokenizer {
         names: &["superbpe"],
-        patterns: &[r"\p{N}+", r"(?=(\d{3})+(?!\d))"],
+        steps: &[Cut(r"\p{N}+"), AsciiDigitGroups],
         ..PLAIN
     },
     PreTokenizer {
         names: &["bailingmoe", "bailingmoe2", "llada-moe"],
-        patterns: &[
+        steps: &[Cut(
             r"(?i:'s|'d|'m|'t|'ll|'ve|'re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
-        ],
+        )],
         ..PLAIN
     },
     PreTokenizer {
         names: &["seed-coder"],
-        patterns: &[
+        steps: &[Cut(
             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ],
+        )],
         ..PLAIN
     },
     PreTokenizer {
         names: &["exaone-moe"],
-        patterns: &[
+        steps: &[Cut(
             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+",
-        ],
+        )],
         ..PLAIN
     },
     PreTokenizer {
         names: &["afmoe"],
-        patterns: &[
-            // Groups of three digits from the right; what is not a digit stays with the first group for now.
-            r"[^\p{N}]*(?:\p{N}{1,2}(?=(?:\p{N}{3})*(?!\p{N}))|\p{N}{3})",
-            r"[\u{4E00}-\u{9FFF}\u{3400}-\u{4DBF}\u{F900}-\u{FAFF}\u{3040}-\u{309F}\u{30A0}-\u{30FF}\u{FF65}-\u{FF9F}\u{2F00}-\u{2FDF}\u{E40}-\u{E7F}\u{E80}-\u{EFF}\u{1780}-\u{17FF}\u{1000}-\u{109F}\u{AA60}-\u{AA7F}\u{A9E0}-\u{A9FF}\u{AC00}-\u{D7AF}\u{1100}-\u{11FF}]+",
-            DEEPSEEK3,
+        steps: &[
+            DigitGroups,
+            Cut(
+                r"[\u{4E00}-\u{9FFF}\u{3400}-\u{4DBF}\u{F900}-\u{FAFF}\u{3040}-\u{309F}\u{30A0}-\u{30FF}\u{FF65}-\u{FF9F}\u{2F00}-\u{2FDF}\u{E40}-\u{E7F}\u{E80}-\u{EFF}\u{1780}-\u{17FF}\u{1000}-\u{109F}\u{AA60}-\u{AA7F}\u{A9E0}-\u{A9FF}\u{AC00}-\u{D7AF}\u{1100}-\u{11FF}]+",
+            ),
+            Cut(DEEPSEEK3),
         ],
         ..PLAIN
     },
     PreTokenizer {
         names: &["laguna"],
-        patterns: &[LINES, QWEN2],
+        steps: &[Cut(LINES), Cut(QWEN2)],
         ..PLAIN
     },
     PreTokenizer {
         names: &["chameleon"],
-        patterns: &[
-            "<sentinel:[0-9]+>",
-            "IMGIMG[A-I]{1,4}Z",
-            r"[\t\n]|    |  ",
-            r"\p{N}",
-            r"[\p{P}!-/:-@\[-`{-~]",
-            GPT2,
+        steps: &[
+            Cut("<sentinel:[0-9]+>"),
+            Cut("IMGIMG[A-I]{1,4}Z"),
+            Cut(r"[\t\n]|    |  "),
+            Cut(r"\p{N}"),
+            Cut(r"[\p{P}!-/:-@\[-`{-~]"),
+            Cut(GPT2),
         ],
         add_bos: true,
         ..PLAIN
     },
     PreTokenizer {
         names: &["jais-2"],
-        patterns: &[
+        steps: &[Cut(
             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}",
-        ],
+        )],
         clean_spaces: true,
         ..PLAIN
     },
     PreTokenizer {
         names: &["gemma4", "granite-embed-multi-311m"],
-        patterns: &[LINES],
+        steps: &[Cut(LINES)],
         clean_spaces: true,
         escaped: true,
         always_bos: true,
@@ -375,7 +408,7 @@ pub(crate) static PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
     PreTokenizer {
         names: &["sarvam-moe"],
-        patterns: &[LINES],
+        steps: &[Cut(LINES)],
         escaped: true,
         ..PLAIN
     },
@@ -386,126 +419,4 @@ pub(crate) fn find(name: &str) -> Option<&'static PreTokenizer> {
     PRE_TOKENIZERS
         .iter()
         .find(|entry| entry.names.contains(&name))
-}
-
-/// A pre-tokenizer made ready.
-#[derive(Debug)]
-pub(crate) struct Splitter {
-    patterns: Vec<Pattern>,
-}
-
-/// Working memory, kept between texts.
-#[derive(Debug, Default)]
-pub(crate) struct Pieces {
-    /// The ends of the words after [`Splitter::split`].
-    pub ends: Vec<u32>,
-    before: Vec<u32>,
-    scratch: Scratch,
-}
-
-impl Splitter {
-    /// Compiles the patterns of an entry.
-    pub(crate) fn new(entry: &PreTokenizer) -> Result<Splitter, String> {
-        let patterns = entry
-            .patterns
-            .iter()
-            .map(|source| Pattern::new(source))
-            .collect::<Result<_, _>>()?;
-        Ok(Splitter { patterns })
-    }
-
-    /// Cuts a text into words: their ends.
-    pub(crate) fn split(&self, text: &str, pieces: &mut Pieces) {
-        pieces.ends.clear();
-        pieces.ends.push(text.len() as u32);
-        for pattern in &self.patterns {
-            std::mem::swap(&mut pieces.ends, &mut pieces.before);
-            pieces.ends.clear();
-            let mut start = 0;
-            for &end in &pieces.before {
-                pattern.split(
-                    text,
-                    start,
-                    end as usize,
-                    &mut pieces.scratch,
-                    &mut pieces.ends,
-                );
-                start = end as usize;
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words<'a>(name: &str, text: &'a str) -> Vec<&'a str> {
-        let splitter = Splitter::new(find(name).unwrap()).unwrap();
-        let mut pieces = Pieces::default();
-        splitter.split(text, &mut pieces);
-        let starts = std::iter::once(0).chain(pieces.ends.iter().copied());
-        starts
-            .zip(&pieces.ends)
-            .map(|(from, &to)| &text[from as usize..to as usize])
-            .collect()
-    }
-
-    #[test]
-    fn every_entry_compiles_and_names_are_unique() {
-        let mut names: Vec<&str> = Vec::new();
-        for entry in PRE_TOKENIZERS {
-            Splitter::new(entry).unwrap();
-            names.extend(entry.names);
-        }
-        let count = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), count);
-    }
-
-    #[test]
-    fn known_splits() {
-        for (name, text, expected) in [
-            (
-                "gpt-2",
-                "I'll  pay $42!",
-                &["I", "'ll", " ", " pay", " $", "42", "!"][..],
-            ),
-            ("gpt-2", "it'S", &["it", "'", "S"]),
-            (
-                "llama3",
-                "it'S 12345\n\n  x",
-                &["it", "'S", " ", "123", "45", "\n\n", " ", " x"],
-            ),
-            (
-                "qwen2",
-                "v2.10 \t\nb",
-                &["v", "2", ".", "1", "0", " \t\n", "b"],
-            ),
-            ("smollm", "a1 23", &["a", "1", " ", "2", "3"]),
-            (
-                "deepseek-v3",
-                "1234 tests,日本",
-                &["123", "4", " tests", ",", "日本"],
-            ),
-            ("gpt-4o", "HELLOWorld's don'T", &["HELLOWorld's", " don'T"]),
-            (
-                "superbpe",
-                "pay 1234567 now",
-                &["pay ", "1", "234", "567", " now"],
-            ),
-            ("tiny_aya", "x1234567", &["x", "1", "234", "567"]),
-            ("afmoe", "n12345", &["n", "12", "345"]),
-            ("kimi-k2", "abc漢字def", &["abc", "漢字", "def"]),
-            (
-                "deepseek-llm",
-                "ab  \n c  ",
-                &["ab", "  ", "\n", " c", "  "],
-            ),
-            ("bloom", "a b, c.", &["a", " b", ",", " c", "."]),
-        ] {
-            assert_eq!(words(name, text), expected, "{name} {text:?}");
-        }
-    }
 }

@@ -213,13 +213,20 @@ pub(super) enum Fragment {
     Token(u32),
 }
 
+/// Tokens that are only found in a text whose control tokens count.
+const HIDDEN: Kind = Kind::CONTROL.with(Kind::UNKNOWN);
+
 /// The special tokens of a vocabulary, ready to be searched for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Specials {
     /// All of them, longest text first: where two overlap, the longer one is found.
     ids: Vec<u32>,
     /// For each first byte the lengths of the texts, longest first.
     lengths: Vec<Vec<u16>>,
+    /// Which pairs of bytes a text starts with, as bits; a text of one byte has all pairs.
+    starts: Vec<u64>,
+    /// For each first byte how many texts there are: to be matched in every text, and with control tokens.
+    counts: [[u32; 256]; 2],
     /// Tokens that take the white space before them.
     strip_left: Vec<u32>,
     /// Tokens that take the white space after them.
@@ -228,7 +235,7 @@ pub(super) struct Specials {
 
 impl Specials {
     pub(super) fn new(definition: &Definition<'_>, vocabulary: &Vocabulary) -> Specials {
-        let special = Kind::CONTROL.with(Kind::USER_DEFINED).with(Kind::UNKNOWN);
+        let special = HIDDEN.with(Kind::USER_DEFINED);
         let mut ids: Vec<u32> = (0..vocabulary.len() as u32)
             .filter(|&id| vocabulary.kind(id).is(special) && !vocabulary.text(id).is_empty())
             .collect();
@@ -244,10 +251,27 @@ impl Specials {
                 list.push(length);
             }
         }
+        let mut starts = vec![0u64; 65536 / 64];
+        let mut counts = [[0; 256]; 2];
+        for &id in &ids {
+            let text = vocabulary.text(id).as_bytes();
+            let first = usize::from(text[0]);
+            counts[1][first] += 1;
+            counts[0][first] += u32::from(!vocabulary.kind(id).is(HIDDEN));
+            let seconds = text.get(1).map_or(0..256, |&second| {
+                usize::from(second)..usize::from(second) + 1
+            });
+            for pair in seconds.map(|second| first * 256 + second) {
+                starts[pair / 64] |= 1 << (pair % 64);
+            }
+        }
         let mut specials = Specials {
             ids,
             lengths,
-            ..Specials::default()
+            starts,
+            counts,
+            strip_left: Vec::new(),
+            strip_right: Vec::new(),
         };
         // Files don't say which tokens strip white space; the models' names do.
         let token = |text: &str| present(vocabulary, text);
@@ -335,26 +359,29 @@ impl Specials {
 
     /// The special tokens that are in a text at all, in the order in which they are to be cut out.
     fn occurring(&self, vocabulary: &Vocabulary, text: &str, parse_special: bool) -> Vec<u32> {
-        let hidden = Kind::CONTROL.with(Kind::UNKNOWN);
-        let special = hidden.with(Kind::USER_DEFINED);
         let bytes = text.as_bytes();
-        let mut found = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut found: Vec<u32> = Vec::new();
+        let mut left = self.counts[usize::from(parse_special)];
         for (at, &byte) in bytes.iter().enumerate() {
-            let Some(lengths) = self.lengths.get(byte as usize) else {
+            let first = usize::from(byte);
+            if left[first] == 0 {
+                continue; // none, or all of them seen already
+            }
+            let pair = first * 256 + usize::from(bytes.get(at + 1).copied().unwrap_or(0));
+            if self.starts[pair / 64] >> (pair % 64) & 1 == 0 && at + 1 < bytes.len() {
                 continue;
-            };
-            for &length in lengths {
-                let Some(candidate) = bytes.get(at..at + length as usize) else {
+            }
+            for &length in &self.lengths[first] {
+                let Some(candidate) = bytes.get(at..at + usize::from(length)) else {
                     continue;
                 };
                 let id = vocabulary.token(candidate);
-                if id == NONE {
-                    continue;
-                }
                 let kind = vocabulary.kind(id);
-                if kind.is(special) && (parse_special || !kind.is(hidden)) && seen.insert(id) {
+                let counts =
+                    kind.is(HIDDEN.with(Kind::USER_DEFINED)) && (parse_special || !kind.is(HIDDEN));
+                if counts && !found.contains(&id) {
                     found.push(id);
+                    left[first] -= 1;
                 }
             }
         }

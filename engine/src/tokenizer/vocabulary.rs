@@ -97,18 +97,14 @@ impl Vocabulary {
     }
 
     /// The id of a text, token or fragment; a new fragment if it has none.
-    pub(crate) fn intern(&mut self, left: &str, right: &str) -> u32 {
-        let start = self.bytes.len();
-        self.bytes.push_str(left);
-        self.bytes.push_str(right);
-        let found = self.find(&self.bytes.as_bytes()[start..]);
+    pub(crate) fn intern(&mut self, text: &str) -> u32 {
+        let found = self.find(text.as_bytes());
         if found != NONE {
-            self.bytes.truncate(start);
             return found;
         }
         let id = self.ends.len() as u32;
+        self.bytes.push_str(text);
         self.ends.push(self.bytes.len() as u32);
-        let text = self.bytes[start..].to_owned();
         let _ = self.insert(text.as_bytes(), id); // not there yet: `find` has just said so
         id
     }
@@ -164,6 +160,45 @@ impl Vocabulary {
             slot = (slot + 1) & mask;
         }
         NONE
+    }
+
+    /// As [`find`](Self::find), for many texts: the table is far larger than the caches, and looked at in batches
+    /// the processor waits for many places at once instead of one after the other.
+    pub(crate) fn find_all(&self, texts: &[&[u8]], ids: &mut Vec<u32>) {
+        let mask = self.index.len().wrapping_sub(1);
+        let mut guesses = [(0u64, 0u64); 64];
+        let mut spans = [(0u32, 0u32); 64];
+        for batch in texts.chunks(64) {
+            for (text, guess) in batch.iter().zip(&mut guesses) {
+                let hash = hash(text);
+                *guess = (
+                    hash,
+                    self.index
+                        .get((hash >> 32) as usize & mask)
+                        .copied()
+                        .unwrap_or(0),
+                );
+            }
+            for (guess, span) in guesses.iter().zip(&mut spans) {
+                let id = (guess.1 >> 32) as usize;
+                let end = |id: usize| self.ends.get(id).copied().unwrap_or(0);
+                *span = (
+                    if id < 2 { 0 } else { end(id - 2) },
+                    if id == 0 { 0 } else { end(id - 1) },
+                );
+            }
+            for ((text, guess), &(start, end)) in batch.iter().zip(&guesses).zip(&spans) {
+                let (hash, entry) = *guess;
+                let found = entry != 0
+                    && entry as u32 == hash as u32
+                    && self.bytes.as_bytes().get(start as usize..end as usize) == Some(*text);
+                ids.push(if found {
+                    (entry >> 32) as u32 - 1
+                } else {
+                    self.find(text)
+                });
+            }
+        }
     }
 
     /// The id of a token (not a fragment) by its text, or [`NONE`].
@@ -289,9 +324,9 @@ mod tests {
         let mut vocabulary = Vocabulary::with_capacity(1);
         assert_eq!(vocabulary.push("ab"), Ok(0));
         vocabulary.seal();
-        assert_eq!(vocabulary.intern("a", "b"), 0);
-        let fragment = vocabulary.intern("b", "");
-        assert_eq!(vocabulary.intern("", "b"), fragment);
+        assert_eq!(vocabulary.intern("ab"), 0);
+        let fragment = vocabulary.intern("b");
+        assert_eq!(vocabulary.intern("b"), fragment);
         assert_eq!(vocabulary.find(b"b"), fragment);
         assert_eq!(vocabulary.token(b"b"), NONE);
         assert!(!vocabulary.is_token(fragment));
