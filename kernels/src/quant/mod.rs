@@ -6,6 +6,15 @@
 //! In: the file's own bytes. Out: floats, or codes with scales. Quantizers go the other way.
 
 pub mod float;
+pub(crate) mod grid;
+mod grid_tables;
+pub mod iq1_m;
+pub mod iq1_s;
+pub mod iq2_s;
+pub mod iq2_xs;
+pub mod iq2_xxs;
+pub mod iq3_s;
+pub mod iq3_xxs;
 pub mod iq4_nl;
 pub mod iq4_xs;
 pub mod mxfp4;
@@ -28,6 +37,7 @@ pub(crate) mod search;
 pub(crate) mod superblock;
 pub mod tq1_0;
 pub mod tq2_0;
+pub(crate) mod vectors;
 
 use half::f16;
 
