@@ -2,7 +2,8 @@
 //! sets the arithmetic can run on. A new type is one file in `quant/` and one line here; tests, benchmarks, help texts
 //! and the table of supported things all come from these slices.
 
-use crate::quant;
+use crate::isa::{self, Isa};
+use crate::quant::{self};
 
 pub use crate::quant::{Codes, QuantType};
 
@@ -49,3 +50,6 @@ pub static QUANTS: &[&QuantType] = &[
 pub fn quant(id: u32) -> Option<&'static QuantType> {
     QUANTS.iter().copied().find(|quant| quant.id == id)
 }
+
+/// Every instruction set, the plainest first: of those that a CPU has, the last one is used.
+pub static ISAS: &[&Isa] = &[&isa::scalar::SCALAR];

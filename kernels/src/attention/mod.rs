@@ -60,7 +60,7 @@ pub struct Attention<'a> {
 }
 
 /// Buffers that live as long as the compute handle, so that no call allocates once they have grown.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub struct AttentionScratch {
     partials: Vec<f32>,
 }

@@ -1,0 +1,298 @@
+//! The engine's handle on the arithmetic: an instruction set, a worker team and the scratch they need.
+//!
+//! In: f32 activations and matrices that are views of the file's bytes. Out: f32. Products quantize their input once to
+//! 8 bits (unless the weights are floats) and share it between all matrices and threads. Every output is summed in one
+//! fixed order: results are the same bits for any number of threads, and, up to [`FEW_COLUMNS`] columns, for any number
+//! of columns.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::attention::{Attention, AttentionScratch};
+use crate::isa::Isa;
+use crate::isa::float::Floats;
+use crate::ops::{self, Activation};
+use crate::pool::{Team, performance_cores};
+use crate::quant::QuantType;
+use crate::{cpu, gemm};
+
+/// Up to so many columns a product is computed column by column, straight from the file's bytes.
+pub const FEW_COLUMNS: usize = 16;
+
+/// What can be wrong with a request for arithmetic.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The instruction set isn't known or this CPU doesn't have it.
+    #[error("instruction set {name:?}: {problem}; this machine has {available}")]
+    Isa {
+        /// As asked for.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+        /// The names that would work.
+        available: String,
+    },
+    /// The system refused a thread.
+    #[error("could not start {threads} threads: {source}; ask for fewer with -t")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A matrix whose bytes and shape don't agree.
+    #[error("a {rows} x {cols} matrix of {quant}: {problem}")]
+    Matrix {
+        /// Type.
+        quant: &'static str,
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// How to set up a [`Compute`].
+#[derive(Debug, Clone, Default)]
+pub struct ComputeOptions {
+    /// Threads for generation; `None`: the performance cores.
+    pub threads: Option<usize>,
+    /// Threads for prompts (more than [`FEW_COLUMNS`] positions at once); `None`: as for generation.
+    pub threads_prompt: Option<usize>,
+    /// Name of the instruction set; `None`: what `GRISTMILL_ISA` says, else the best.
+    pub isa: Option<String>,
+}
+
+/// A matrix in the file: `rows` rows of `cols` weights each.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    /// The type of its blocks.
+    pub quant: &'static QuantType,
+    /// Rows: the width of the output.
+    pub rows: usize,
+    /// Columns: the width of the input.
+    pub cols: usize,
+    /// The rows, one after another.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Matrix<'a> {
+    /// Checks that the bytes are exactly `rows` rows of `cols` elements.
+    pub fn new(
+        quant: &'static QuantType,
+        rows: usize,
+        cols: usize,
+        bytes: &'a [u8],
+    ) -> Result<Matrix<'a>, Error> {
+        let matrix = Matrix {
+            quant,
+            rows,
+            cols,
+            bytes,
+        };
+        match matrix.problem() {
+            None => Ok(matrix),
+            Some(problem) => Err(Error::Matrix {
+                quant: quant.name,
+                rows,
+                cols,
+                problem,
+            }),
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        let Some(row_bytes) = self.quant.row_bytes(self.cols) else {
+            return Some(format!(
+                "rows must be whole blocks of {}",
+                self.quant.block_elements
+            ));
+        };
+        match row_bytes.checked_mul(self.rows) {
+            Some(bytes) if bytes == self.bytes.len() => None,
+            Some(bytes) => Some(format!(
+                "{} bytes where {bytes} are needed",
+                self.bytes.len()
+            )),
+            None => Some("too large".to_string()),
+        }
+    }
+
+    /// Bytes of a row.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.cols / self.quant.block_elements * self.quant.block_bytes
+    }
+
+    /// The bytes of `count` rows from `first`.
+    pub(crate) fn row_range(&self, first: usize, count: usize) -> &'a [u8] {
+        let row_bytes = self.row_bytes();
+        &self.bytes[first * row_bytes..][..count * row_bytes]
+    }
+}
+
+/// One product of a [`Compute::matmul`]: `out` = `weights` times the input.
+#[derive(Debug)]
+pub struct Product<'a> {
+    /// The matrix.
+    pub weights: Matrix<'a>,
+    /// `weights.rows` values for each input, input after input.
+    pub out: &'a mut [f32],
+}
+
+/// An instruction set, a worker team and scratch memory that is reused from call to call.
+#[derive(Debug)]
+pub struct Compute {
+    isa: &'static Isa,
+    team: Team,
+    threads: usize,
+    threads_prompt: usize,
+    /// Threads that the last product used: what lies between products uses as many.
+    limit: AtomicUsize,
+    scratch: gemm::Scratch,
+    second: Vec<f32>,
+    attention: AttentionScratch,
+}
+
+impl Compute {
+    /// Chooses the instruction set and starts the threads.
+    pub fn new(options: &ComputeOptions) -> Result<Compute, Error> {
+        let isa = cpu::choose(options.isa.as_deref())?;
+        let threads = options.threads.unwrap_or_else(performance_cores).max(1);
+        let threads_prompt = options.threads_prompt.unwrap_or(threads).max(1);
+        let most = threads.max(threads_prompt);
+        let team = Team::new(most).map_err(|source| Error::Threads {
+            threads: most,
+            source,
+        })?;
+        Ok(Compute {
+            isa,
+            threads: threads.min(team.threads()),
+            threads_prompt: threads_prompt.min(team.threads()),
+            limit: AtomicUsize::new(threads),
+            scratch: gemm::Scratch::new(team.threads()),
+            second: Vec::new(),
+            attention: AttentionScratch::default(),
+            team,
+        })
+    }
+
+    /// Threads for generation.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Threads for prompts.
+    pub fn threads_prompt(&self) -> usize {
+        self.threads_prompt
+    }
+
+    /// The instruction set.
+    pub fn isa(&self) -> &'static Isa {
+        self.isa
+    }
+
+    fn threads_for(&self, n: usize) -> usize {
+        let limit = if n <= FEW_COLUMNS {
+            self.threads
+        } else {
+            self.threads_prompt
+        };
+        self.limit.store(limit, Ordering::Relaxed);
+        limit
+    }
+
+    /// Several products of one input: `x` holds `n` vectors, each as wide as every matrix has columns.
+    ///
+    /// # Panics
+    /// If lengths don't agree; matrices are expected to have passed [`Matrix::new`].
+    pub fn matmul(&mut self, x: &[f32], n: usize, products: &mut [Product<'_>]) {
+        for product in &*products {
+            assert_eq!(x.len(), n * product.weights.cols, "input of a product");
+            assert_eq!(
+                product.out.len(),
+                n * product.weights.rows,
+                "output of a product"
+            );
+        }
+        if n == 0 {
+            return;
+        }
+        let limit = self.threads_for(n);
+        for products in products.chunks_mut(crate::pool::MAX_GRIDS) {
+            gemm::products(
+                self.isa,
+                &self.team,
+                limit,
+                &mut self.scratch,
+                x,
+                n,
+                products,
+            );
+        }
+    }
+
+    /// `out = activation(gate x) * (up x)`: the first half of a gated feed-forward.
+    ///
+    /// # Panics
+    /// As [`Compute::matmul`].
+    pub fn gated_matmul(
+        &mut self,
+        x: &[f32],
+        n: usize,
+        gate: Matrix<'_>,
+        up: Matrix<'_>,
+        activation: Activation,
+        out: &mut [f32],
+    ) {
+        let mut second = std::mem::take(&mut self.second);
+        if second.len() < out.len() {
+            second.resize(out.len(), 0.0);
+        }
+        let other = &mut second[..out.len()];
+        let mut products = [
+            Product {
+                weights: gate,
+                out: &mut *out,
+            },
+            Product {
+                weights: up,
+                out: &mut *other,
+            },
+        ];
+        self.matmul(x, n, &mut products);
+        ops::gated(activation, out, other);
+        self.second = second;
+    }
+
+    /// Rows of a matrix as floats: the embedding of token ids. A row that the matrix doesn't have is zero.
+    pub fn rows(&self, matrix: Matrix<'_>, ids: &[u32], out: &mut [f32]) {
+        for (&id, out) in ids.iter().zip(out.chunks_exact_mut(matrix.cols)) {
+            let id = id as usize;
+            if id < matrix.rows {
+                (matrix.quant.dequantize)(matrix.row_range(id, 1), out);
+            } else {
+                out.fill(0.0);
+            }
+        }
+    }
+
+    /// Calls `f` once for every number below `tasks`, on as many threads as the last product used.
+    pub fn parallel(&self, tasks: usize, f: impl Fn(usize) + Sync) {
+        let limit = self.limit.load(Ordering::Relaxed);
+        self.team.for_each(limit, tasks, |_, index| f(index));
+    }
+
+    /// `out = softmax(q · keys) · values` for `n` queries at consecutive positions, see [`Attention::run`].
+    ///
+    /// # Panics
+    /// As [`Attention::run`].
+    pub fn attention(&mut self, attention: &Attention<'_>, q: &[f32], n: usize, out: &mut [f32]) {
+        let limit = self.threads_for(n);
+        let team = &self.team;
+        let parallel =
+            |tasks: usize, f: &(dyn Fn(usize) + Sync)| team.for_each(limit, tasks, |_, i| f(i));
+        let floats = Floats::for_isa(self.isa.name);
+        attention.run(floats, &mut self.attention, &parallel, q, n, out);
+    }
+}
