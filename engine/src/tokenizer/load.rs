@@ -1,5 +1,9 @@
 //! What a file says about its vocabulary: the metadata keys `tokenizer.ggml.*`, checked, in plain slices.
 
+use std::borrow::Cow;
+
+use gristmill_gguf::{KeyError, Metadata};
+
 use super::vocabulary::{Kind, Vocabulary};
 use crate::Error;
 
@@ -13,9 +17,9 @@ pub struct Definition<'a> {
     /// `tokenizer.ggml.tokens`.
     pub tokens: Vec<&'a str>,
     /// `tokenizer.ggml.scores`; empty if absent.
-    pub scores: Vec<f32>,
+    pub scores: Cow<'a, [f32]>,
     /// `tokenizer.ggml.token_type`; empty if absent.
-    pub token_types: Vec<i32>,
+    pub token_types: Cow<'a, [i32]>,
     /// `tokenizer.ggml.merges`; empty if absent.
     pub merges: Vec<&'a str>,
     /// `general.name`.
@@ -38,7 +42,7 @@ pub struct Definition<'a> {
     pub padding: Option<u32>,
     /// `tokenizer.ggml.mask_token_id`.
     pub mask: Option<u32>,
-    /// `tokenizer.ggml.fim_{role}_token_id` with their roles: prefix, suffix, middle, pad, rep, sep.
+    /// `tokenizer.ggml.fim_{pre,suf,mid,pad,rep,sep}_token_id`, by role: prefix, suffix, middle, pad, rep, sep.
     pub fill_in_the_middle: Vec<(&'static str, u32)>,
     /// `tokenizer.ggml.add_bos_token`.
     pub add_bos: Option<bool>,
@@ -52,7 +56,68 @@ pub struct Definition<'a> {
     pub strip_accents: Option<bool>,
 }
 
-impl Definition<'_> {
+impl<'a> Definition<'a> {
+    /// Reads the keys of a file.
+    pub fn from_metadata(metadata: &'a Metadata) -> Result<Definition<'a>, Error> {
+        Definition::read(metadata).map_err(|error| Error::Unsupported(error.to_string()))
+    }
+
+    fn read(metadata: &'a Metadata) -> Result<Definition<'a>, KeyError> {
+        let id = |name: &str| metadata.opt_u32(&format!("tokenizer.ggml.{name}_token_id"));
+        let flag = |name: &str| metadata.opt_bool(&format!("tokenizer.ggml.{name}"));
+        let texts = |name: &str| -> Result<Vec<&'a str>, KeyError> {
+            let texts = metadata.opt_strings(&format!("tokenizer.ggml.{name}"))?;
+            Ok(texts
+                .map(|texts| texts.iter().collect())
+                .unwrap_or_default())
+        };
+        let mut fill_in_the_middle = Vec::new();
+        for (role, older) in [
+            ("prefix", Some("prefix")),
+            ("suffix", Some("suffix")),
+            ("middle", Some("middle")),
+            ("pad", None),
+            ("rep", None),
+            ("sep", None),
+        ] {
+            let short = if older.is_some() { &role[..3] } else { role };
+            let newer = id(&format!("fim_{short}"))?;
+            let named = match older {
+                Some(older) if newer.is_none() => id(older)?,
+                _ => newer,
+            };
+            fill_in_the_middle.extend(named.map(|id| (role, id)));
+        }
+        Ok(Definition {
+            model: metadata.string("tokenizer.ggml.model")?,
+            pre: metadata.opt_string("tokenizer.ggml.pre")?,
+            tokens: texts("tokens")?,
+            scores: metadata
+                .opt_f32s("tokenizer.ggml.scores")?
+                .unwrap_or_default(),
+            token_types: metadata
+                .opt_i32s("tokenizer.ggml.token_type")?
+                .unwrap_or_default(),
+            merges: texts("merges")?,
+            name: metadata.string_or("general.name", "")?,
+            architecture: metadata.string_or("general.architecture", "")?,
+            bos: id("bos")?.or(id("cls")?),
+            eos: id("eos")?,
+            eot: id("eot")?,
+            eom: id("eom")?,
+            unknown: id("unknown")?,
+            separator: id("seperator")?,
+            padding: id("padding")?,
+            mask: id("mask")?,
+            fill_in_the_middle,
+            add_bos: flag("add_bos_token")?,
+            add_eos: flag("add_eos_token")?,
+            add_space_prefix: flag("add_space_prefix")?,
+            lowercase: flag("normalizer.lowercase")?,
+            strip_accents: flag("normalizer.strip_accents")?,
+        })
+    }
+
     /// The vocabulary proper, with a warning for what is odd about it.
     pub(super) fn vocabulary(&self, warnings: &mut Vec<String>) -> Result<Vocabulary, Error> {
         let error = |key: &str, problem: String| Error::Metadata {

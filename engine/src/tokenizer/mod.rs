@@ -79,6 +79,11 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
+    /// Makes the tokenizer of a model file.
+    pub fn from_metadata(metadata: &gristmill_gguf::Metadata) -> Result<Tokenizer, Error> {
+        Tokenizer::new(&Definition::from_metadata(metadata)?)
+    }
+
     /// Makes a tokenizer of what a file says about its vocabulary.
     pub fn new(definition: &Definition<'_>) -> Result<Tokenizer, Error> {
         let kind = TOKENIZERS.iter().find(|kind| kind.model == definition.model).ok_or_else(|| {
