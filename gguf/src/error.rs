@@ -93,7 +93,7 @@ pub enum ErrorKind {
         left: u64,
     },
     /// A count or length that the rest of the file can't hold.
-    #[error("{what} {found} is too large: the {left} bytes left in the file hold at most {most}")]
+    #[error("{what} {found} is too large: the {left} bytes left in the file hold at most {most}{}", truncated_hint(*.found))]
     TooLarge {
         /// What is counted.
         what: &'static str,
@@ -214,7 +214,9 @@ pub enum ErrorKind {
         block: usize,
     },
     /// A tensor offset off the alignment.
-    #[error("offset {found} is no multiple of the alignment {alignment}")]
+    #[error(
+        "offset {found} is no multiple of {alignment}, the file's alignment (general.alignment)"
+    )]
     OffsetMisaligned {
         /// Offset within the data section.
         found: u64,
@@ -459,6 +461,15 @@ fn magic_hint(found: &[u8; 4]) -> &'static str {
         }
         [0, 0, 0, 0] => "; an unfinished download?",
         _ => "",
+    }
+}
+
+/// A number that could be right makes a file that was cut short the likelier cause.
+fn truncated_hint(found: u64) -> &'static str {
+    if found < 1 << 28 {
+        " (is the file truncated?)"
+    } else {
+        ""
     }
 }
 

@@ -118,12 +118,16 @@ extern "C" fn on_bus_error(
         }
     }
     // Not one of ours: put the handler back that was there, and let the instruction fault again.
-    // SAFETY: as in `install`; an all-zero action is the default one.
+    // SAFETY: as in `install`; an all-zero action is the default one, and `info` is as valid as above.
     unsafe {
         let previous = match PREVIOUS.get() {
             Some(Some(previous)) => *previous,
             _ => std::mem::zeroed(),
         };
         libc::sigaction(signal, &previous, null_mut());
+        // Sent by a process and not by a fault, it would not come again by itself.
+        if (*info).si_code <= 0 {
+            libc::raise(signal);
+        }
     }
 }

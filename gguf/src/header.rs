@@ -17,6 +17,9 @@ pub(crate) const ALIGNMENT_KEY: &str = "general.alignment";
 /// The alignment of a file that has no such key.
 pub(crate) const DEFAULT_ALIGNMENT: u64 = 32;
 
+/// More keys or tensors than any model has; more are believed only where the file is large enough to hold them.
+const PLAUSIBLE_COUNT: u64 = 1 << 16;
+
 /// Everything a file says before its data.
 pub(crate) struct Header {
     pub version: u32,
@@ -35,11 +38,12 @@ impl Header {
         let counts = cursor.position();
         let tensor_count = cursor.size("tensor count").map_err(in_header)?;
         let key_count = cursor.size("key/value count").map_err(in_header)?;
-        // Both counts are known now, so each is held against the bytes that are left after them.
+        // Counts that can't be are refused. A plausible one that is too large is not: then the file is more likely cut
+        // short, and reading on tells where. Nothing is allocated by either.
         let check = |what, found, each: usize, offset| {
             let left = cursor.left() as u64;
             let most = (left / each as u64).min(u32::MAX.into());
-            if found <= most {
+            if found <= most || found <= PLAUSIBLE_COUNT {
                 return Ok(());
             }
             let kind = ErrorKind::TooLarge {
