@@ -3,10 +3,10 @@
 //! order. Chunks begin at multiples of their length, so what a row adds up, and in which order, is a matter of its own
 //! position.
 
-use super::{Attention, AttentionScratch, Parallel, WORTH_PARALLEL, with_buffers};
+use super::{Attention, AttentionScratch, Buffer, Parallel, WORTH_PARALLEL};
 use crate::isa::float::{Floats, Kernel, Simd, dot_keys, weighted_rows};
 use crate::isa::parts::Parts;
-use crate::ops::elementwise::soft_cap;
+use crate::ops::elementwise::{map, soft_cap, zip};
 use crate::ops::exp;
 use std::ops::Range;
 
@@ -182,72 +182,73 @@ impl Kernel for Chunk<'_> {
             ROWS * key_width.max(value_width),
             rows * step,
         ];
-        with_buffers(sizes, |[queries, tile, scores]| {
-            for (row, to) in queries.chunks_exact_mut(key_width).enumerate() {
-                let head = row / group * a.heads + self.kv_head * group + row % group;
-                let (to, padding) = to.split_at_mut(a.key_dim);
-                for (to, from) in to.iter_mut().zip(&pass.q[head * a.key_dim..]) {
-                    *to = from * a.scale;
-                }
-                padding.fill(0.0);
+        let mut buffer = Buffer::take();
+        let [queries, tile, scores] = buffer.slices(sizes);
+
+        for (row, to) in queries.chunks_exact_mut(key_width).enumerate() {
+            let head = row / group * a.heads + self.kv_head * group + row % group;
+            let (to, padding) = to.split_at_mut(a.key_dim);
+            for (to, from) in to.iter_mut().zip(&pass.q[head * a.key_dim..]) {
+                *to = from * a.scale;
             }
-            for from in all.clone().step_by(ROWS) {
-                let to = all.end.min(from + ROWS);
-                a.keys.widen(s, a.key_rows(self.kv_head), from..to, tile);
-                let count = (to - from).next_multiple_of(4);
-                dot_keys(
+            padding.fill(0.0);
+        }
+        for from in all.clone().step_by(ROWS) {
+            let to = all.end.min(from + ROWS);
+            a.keys.widen(s, a.key_rows(self.kv_head), from..to, tile);
+            let count = (to - from).next_multiple_of(4);
+            dot_keys(
+                s,
+                queries,
+                rows,
+                tile,
+                count,
+                key_width,
+                &mut scores[from - start..],
+                step,
+            );
+        }
+        for (row, scores) in scores.chunks_exact_mut(step).enumerate() {
+            let seen = seen(row / group);
+            let head = self.kv_head * group + row % group;
+            let position = pass.first_position + row / group;
+            let seen = seen.start - start..seen.end - start;
+            let slope = a.slopes.map(|s| s[head]);
+            let (top, sum) = weigh(
+                s,
+                scores,
+                seen,
+                a.softcap,
+                slope,
+                position as f32 - start as f32,
+            );
+            let partial = &mut self.partials[row * partial..][..VALUES + value_width];
+            (partial[0], partial[1]) = (top, sum);
+            partial[VALUES..].fill(0.0);
+        }
+        for from in all.clone().step_by(ROWS) {
+            let to = all.end.min(from + ROWS);
+            a.values
+                .widen(s, a.value_rows(self.kv_head), from..to, tile);
+            for query in 0..pass.queries {
+                let seen = seen(query);
+                let (low, high) = (seen.start.max(from), seen.end.min(to));
+                if low >= high {
+                    continue;
+                }
+                weighted_rows(
                     s,
-                    queries,
-                    rows,
-                    tile,
-                    count,
-                    key_width,
-                    &mut scores[from - start..],
+                    &scores[query * group * step + low - start..],
                     step,
+                    group,
+                    &tile[(low - from) * value_width..],
+                    high - low,
+                    value_width,
+                    &mut self.partials[query * group * partial + VALUES..],
+                    partial,
                 );
             }
-            for (row, scores) in scores.chunks_exact_mut(step).enumerate() {
-                let seen = seen(row / group);
-                let head = self.kv_head * group + row % group;
-                let position = pass.first_position + row / group;
-                let seen = seen.start - start..seen.end - start;
-                let slope = a.slopes.map(|s| s[head]);
-                let (top, sum) = weigh(
-                    s,
-                    scores,
-                    seen,
-                    a.softcap,
-                    slope,
-                    position as f32 - start as f32,
-                );
-                let partial = &mut self.partials[row * partial..][..VALUES + value_width];
-                (partial[0], partial[1]) = (top, sum);
-                partial[VALUES..].fill(0.0);
-            }
-            for from in all.clone().step_by(ROWS) {
-                let to = all.end.min(from + ROWS);
-                a.values
-                    .widen(s, a.value_rows(self.kv_head), from..to, tile);
-                for query in 0..pass.queries {
-                    let seen = seen(query);
-                    let (low, high) = (seen.start.max(from), seen.end.min(to));
-                    if low >= high {
-                        continue;
-                    }
-                    weighted_rows(
-                        s,
-                        &scores[query * group * step + low - start..],
-                        step,
-                        group,
-                        &tile[(low - from) * value_width..],
-                        high - low,
-                        value_width,
-                        &mut self.partials[query * group * partial + VALUES..],
-                        partial,
-                    );
-                }
-            }
-        });
+        }
     }
 }
 
@@ -331,7 +332,7 @@ impl Kernel for Join<'_> {
             let weight = (partial[0] - top).exp();
             total += partial[1] * weight;
             let values = &partial[VALUES..][..a.value_dim];
-            crate::ops::elementwise::zip(s, self.out, values, |s, out, v| {
+            zip!(s, self.out, values, |out, v| {
                 s.fma(v, s.splat(weight), out)
             });
         }
@@ -339,7 +340,7 @@ impl Kernel for Join<'_> {
             total += (sink - top).exp();
         }
         if total > 0.0 || total.is_nan() {
-            crate::ops::elementwise::map(s, self.out, |s, v| s.div(v, s.splat(total)));
+            map!(s, self.out, |v| s.div(v, s.splat(total)));
         }
     }
 }

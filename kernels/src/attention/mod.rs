@@ -15,6 +15,7 @@ mod prefill;
 mod tests;
 
 use crate::isa::float::Floats;
+use std::cell::RefCell;
 use std::ops::Range;
 
 pub use cache::CacheRows;
@@ -161,26 +162,43 @@ impl Attention<'_> {
     }
 }
 
-/// Buffers of one task, each beginning at a cache line. They stay with their thread.
-fn with_buffers<const N: usize, R>(sizes: [usize; N], f: impl FnOnce([&mut [f32]; N]) -> R) -> R {
-    use std::cell::RefCell;
-    thread_local!(static BUFFER: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
-    const LINE: usize = 16;
-    BUFFER.with_borrow_mut(|buffer| {
+/// Floats in a cache line.
+const LINE: usize = 16;
+
+thread_local!(static BUFFER: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
+
+/// The buffers of a task. Their memory stays with the thread from one task to the next.
+struct Buffer(Vec<f32>);
+
+impl Buffer {
+    /// The thread's own buffer, on loan until dropped.
+    fn take() -> Buffer {
+        Buffer(BUFFER.take())
+    }
+
+    /// Cuts it into slices of `sizes`, each beginning at a cache line.
+    fn slices<const N: usize>(&mut self, sizes: [usize; N]) -> [&mut [f32]; N] {
         let padded = sizes.map(|size| size.next_multiple_of(LINE));
         let total = padded.iter().sum::<usize>() + LINE;
-        if buffer.len() < total {
-            buffer.resize(total, 0.0);
+        if self.0.len() < total {
+            self.0.resize(total, 0.0);
         }
-        let skip = buffer
+        let skip = self
+            .0
             .as_ptr()
             .align_offset(LINE * size_of::<f32>())
             .min(LINE);
-        let mut rest = &mut buffer[skip..];
-        f(std::array::from_fn(|i| {
+        let mut rest = &mut self.0[skip..];
+        std::array::from_fn(|i| {
             let (part, tail) = std::mem::take(&mut rest).split_at_mut(padded[i]);
             rest = tail;
             &mut part[..sizes[i]]
-        }))
-    })
+        })
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        BUFFER.set(std::mem::take(&mut self.0));
+    }
 }

@@ -3,7 +3,7 @@
 //! products are [`tile_product`] over panels of lanes. Tiles of keys begin at multiples of [`KEYS`], so a row's result
 //! doesn't depend on which rows share its task.
 
-use super::{Attention, Parallel, with_buffers};
+use super::{Attention, Buffer, Parallel};
 use crate::isa::float::{Floats, Kernel, LANE_PANEL_VECTORS, Simd, tile_product};
 use crate::isa::parts::Parts;
 use crate::ops::elementwise::soft_cap;
@@ -117,57 +117,58 @@ impl Kernel for Tile<'_> {
             KEYS * key_width,
             KEYS * value_width,
         ];
-        with_buffers(sizes, |[queries, sums, rows, scores, keys, values]| {
-            let from = a.visible(self.first, self.end).start;
-            let to = a.visible(self.first + self.count - 1, self.end).end;
-            for kv_head in 0..a.kv_heads {
-                self.pack(kv_head, panel, queries, rows);
-                sums.fill(0.0);
-                for tile in (from / KEYS * KEYS..to).step_by(KEYS) {
-                    let (from, to) = (from.max(tile), to.min(tile + KEYS));
-                    a.keys.widen(s, a.key_rows(kv_head), from..to, keys);
-                    a.values.widen(s, a.value_rows(kv_head), from..to, values);
-                    for index in 0..panels {
-                        let mut rows = Rows::new(&mut rows[index * panel * ROW_FLOATS..], panel);
-                        // What some row of this panel sees of the tile.
-                        let low = rows.start.iter().fold(f32::MAX, |a, b| a.min(*b)) as usize;
-                        let high = rows.stop.iter().fold(0f32, |a, b| a.max(*b)) as usize;
-                        let (low, high) = (low.max(from), high.min(to));
-                        if low >= high {
-                            continue;
-                        }
-                        let count = high - low;
-                        let scores = &mut scores[..count * panel];
-                        let queries = &queries[index * panel * a.key_dim..];
-                        let sums = &mut sums[index * panel * a.value_dim..][..panel * a.value_dim];
-                        let keys = &keys[(low - from) * key_width..];
-                        tile_product(
-                            s,
-                            keys,
-                            (key_width, 1),
-                            count,
-                            a.key_dim,
-                            queries,
-                            scores,
-                            false,
-                        );
-                        weigh(s, a, low, scores, &mut rows, sums);
-                        let values = &values[(low - from) * value_width..];
-                        tile_product(
-                            s,
-                            values,
-                            (1, value_width),
-                            a.value_dim,
-                            count,
-                            scores,
-                            sums,
-                            true,
-                        );
+        let mut buffer = Buffer::take();
+        let [queries, sums, rows, scores, keys, values] = buffer.slices(sizes);
+
+        let from = a.visible(self.first, self.end).start;
+        let to = a.visible(self.first + self.count - 1, self.end).end;
+        for kv_head in 0..a.kv_heads {
+            self.pack(kv_head, panel, queries, rows);
+            sums.fill(0.0);
+            for tile in (from / KEYS * KEYS..to).step_by(KEYS) {
+                let (from, to) = (from.max(tile), to.min(tile + KEYS));
+                a.keys.widen(s, a.key_rows(kv_head), from..to, keys);
+                a.values.widen(s, a.value_rows(kv_head), from..to, values);
+                for index in 0..panels {
+                    let mut rows = Rows::new(&mut rows[index * panel * ROW_FLOATS..], panel);
+                    // What some row of this panel sees of the tile.
+                    let low = rows.start.iter().fold(f32::MAX, |a, b| a.min(*b)) as usize;
+                    let high = rows.stop.iter().fold(0f32, |a, b| a.max(*b)) as usize;
+                    let (low, high) = (low.max(from), high.min(to));
+                    if low >= high {
+                        continue;
                     }
+                    let count = high - low;
+                    let scores = &mut scores[..count * panel];
+                    let queries = &queries[index * panel * a.key_dim..];
+                    let sums = &mut sums[index * panel * a.value_dim..][..panel * a.value_dim];
+                    let keys = &keys[(low - from) * key_width..];
+                    tile_product(
+                        s,
+                        keys,
+                        (key_width, 1),
+                        count,
+                        a.key_dim,
+                        queries,
+                        scores,
+                        false,
+                    );
+                    weigh(s, a, low, scores, &mut rows, sums);
+                    let values = &values[(low - from) * value_width..];
+                    tile_product(
+                        s,
+                        values,
+                        (1, value_width),
+                        a.value_dim,
+                        count,
+                        scores,
+                        sums,
+                        true,
+                    );
                 }
-                self.unpack(kv_head, panel, sums, rows);
             }
-        });
+            self.unpack(kv_head, panel, sums, rows);
+        }
     }
 }
 

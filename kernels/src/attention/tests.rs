@@ -315,8 +315,8 @@ fn all_shapes() {
 
 #[test]
 fn windows_caps_sinks_slopes_and_looking_ahead() {
-    for n in [1, 7, 16, 70] {
-        for window in [1, 2, 31, 64, 65, 100, 1000] {
+    for n in [1, 16, 70] {
+        for window in [1, 2, 31, 65, 1000] {
             Setup::new(Case {
                 window: Some(window),
                 n,

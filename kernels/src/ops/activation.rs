@@ -47,13 +47,8 @@ fn gelu<S: Simd>(s: S, x: S::V) -> S::V {
     // 0.5 (1 + tanh u) = 1 / (1 + e^-2u): one exponential, and exact zeros far to the left.
     let cube = s.mul(s.mul(x, x), x);
     let u = s.fma(cube, s.splat(0.044_715), x);
-    let e = exp(
-        s,
-        s.mul(
-            u,
-            s.splat(-std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2),
-        ),
-    );
+    let factor = -std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2;
+    let e = exp(s, s.mul(u, s.splat(factor)));
     s.div(x, s.add(s.splat(1.0), e))
 }
 
@@ -63,74 +58,44 @@ fn gelu_erf<S: Simd>(s: S, x: S::V) -> S::V {
     s.mul(s.mul(x, s.splat(0.5)), s.add(s.splat(1.0), e))
 }
 
-/// Calls `$body` with `$f` bound to the activation as a vector function: the choice is made once per slice.
-macro_rules! with_activation {
-    ($activation:expr, $f:ident => $body:expr) => {
-        match $activation {
-            Activation::Silu => {
-                let $f = |s: S, x: S::V| swish(s, x, 1.0);
-                $body
-            }
-            Activation::Gelu => {
-                let $f = |s: S, x: S::V| gelu(s, x);
-                $body
-            }
-            Activation::GeluErf => {
-                let $f = |s: S, x: S::V| gelu_erf(s, x);
-                $body
-            }
-            Activation::GeluQuick => {
-                let $f = |s: S, x: S::V| swish(s, x, 1.702);
-                $body
-            }
-            Activation::Relu => {
-                let $f = |s: S, x: S::V| s.max(s.splat(0.0), x);
-                $body
-            }
-            Activation::ReluSquared => {
-                let $f = |s: S, x: S::V| {
-                    let r = s.max(s.splat(0.0), x);
-                    s.mul(r, r)
-                };
-                $body
-            }
-            Activation::Sigmoid => {
-                let $f = |s: S, x: S::V| {
-                    let e = exp(s, s.sub(s.splat(0.0), x));
-                    s.div(s.splat(1.0), s.add(s.splat(1.0), e))
-                };
-                $body
-            }
-            Activation::Tanh => {
-                let $f = |s: S, x: S::V| tanh(s, x);
-                $body
-            }
-            Activation::Identity => {
-                let $f = |_: S, x: S::V| x;
-                $body
-            }
-            Activation::SiluClamped { limit } => {
-                let $f = |s: S, x: S::V| swish(s, s.min(s.splat(limit), x), 1.702);
-                $body
-            }
-            // Rare (state-space models' step sizes), so plain code.
-            Activation::Softplus => {
-                let $f = |s: S, x: S::V| {
-                    let mut lanes = [0f32; 16];
-                    s.store(x, &mut lanes);
-                    for x in &mut lanes {
-                        *x = softplus(*x);
-                    }
-                    s.load(&lanes)
-                };
-                $body
-            }
-        }
-    };
+#[inline(always)]
+fn relu<S: Simd>(s: S, x: S::V) -> S::V {
+    s.max(s.splat(0.0), x)
 }
 
-fn softplus(x: f32) -> f32 {
-    if x > 20.0 { x } else { x.exp().ln_1p() }
+#[inline(always)]
+fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
+    let e = exp(s, s.sub(s.splat(0.0), x));
+    s.div(s.splat(1.0), s.add(s.splat(1.0), e))
+}
+
+/// Rare (state-space models' step sizes), so plain code.
+#[inline(always)]
+fn softplus<S: Simd>(s: S, x: S::V) -> S::V {
+    let mut lanes = [0f32; 16];
+    s.store(x, &mut lanes);
+    for x in &mut lanes {
+        *x = if *x > 20.0 { *x } else { x.exp().ln_1p() };
+    }
+    s.load(&lanes)
+}
+
+/// The activation of one vector. The choice is a branch that is always the same, not worth a loop of its own each.
+#[inline(always)]
+fn activate<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
+    match activation {
+        Activation::Silu => swish(s, x, 1.0),
+        Activation::Gelu => gelu(s, x),
+        Activation::GeluErf => gelu_erf(s, x),
+        Activation::GeluQuick => swish(s, x, 1.702),
+        Activation::Relu => relu(s, x),
+        Activation::ReluSquared => s.mul(relu(s, x), relu(s, x)),
+        Activation::Sigmoid => sigmoid(s, x),
+        Activation::Tanh => tanh(s, x),
+        Activation::Softplus => softplus(s, x),
+        Activation::Identity => x,
+        Activation::SiluClamped { limit } => swish(s, s.min(s.splat(limit), x), 1.702),
+    }
 }
 
 struct Apply<'a>(Activation, &'a mut [f32]);
@@ -139,7 +104,7 @@ impl Kernel for Apply<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        with_activation!(self.0, f => map(s, self.1, f));
+        map!(s, self.1, |x| activate(s, self.0, x));
     }
 }
 
@@ -149,17 +114,16 @@ impl Kernel for Gated<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if let Activation::SiluClamped { limit } = self.0 {
-            zip(s, self.1, self.2, |s, gate, up| {
-                let up = s.max(s.splat(-limit), s.min(s.splat(limit), up));
-                s.mul(
-                    swish(s, s.min(s.splat(limit), gate), 1.702),
-                    s.add(up, s.splat(1.0)),
-                )
-            });
-            return;
-        }
-        with_activation!(self.0, f => zip(s, self.1, self.2, |s, gate, up| s.mul(f(s, gate), up)));
+        zip!(s, self.1, self.2, |gate, up| {
+            let up = match self.0 {
+                Activation::SiluClamped { limit } => {
+                    let up = s.max(s.splat(-limit), s.min(s.splat(limit), up));
+                    s.add(up, s.splat(1.0))
+                }
+                _ => up,
+            };
+            s.mul(activate(s, self.0, gate), up)
+        });
     }
 }
 

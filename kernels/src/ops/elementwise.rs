@@ -6,42 +6,59 @@ use crate::ops::exp::tanh;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-/// Applies `vector` to whole vectors and to a zero-padded copy of the rest.
-#[inline(always)]
-pub(crate) fn map<S: Simd>(s: S, x: &mut [f32], vector: impl Fn(S, S::V) -> S::V) {
-    let mut chunks = x.chunks_exact_mut(S::LANES);
-    for chunk in &mut chunks {
-        s.store(vector(s, s.load(chunk)), chunk);
-    }
-    let rest = chunks.into_remainder();
-    if !rest.is_empty() {
+/// `map!(s, x, |v| expression)`: `x[i] = expression(x[i])`, whole vectors first, then a zero-padded copy of the rest.
+///
+/// A macro because closures are not compiled with the instructions of the function around them.
+macro_rules! map {
+    ($s:expr, $x:expr, |$v:ident| $result:expr) => {{
+        let x: &mut [f32] = $x;
         let mut padded = [0f32; 16];
-        padded[..rest.len()].copy_from_slice(rest);
-        let v = vector(s, s.load(&padded));
-        s.store(v, &mut padded);
-        rest.copy_from_slice(&padded[..rest.len()]);
-    }
+        for chunk in x.chunks_mut(S::LANES) {
+            let whole = chunk.len() == S::LANES;
+            let $v = if whole {
+                $s.load(chunk)
+            } else {
+                padded[..chunk.len()].copy_from_slice(chunk);
+                $s.load(&padded)
+            };
+            let result = $result;
+            if whole {
+                $s.store(result, chunk);
+            } else {
+                $s.store(result, &mut padded);
+                chunk.copy_from_slice(&padded[..chunk.len()]);
+            }
+        }
+    }};
 }
 
-/// `x[i] = vector(x[i], y[i])`.
-#[inline(always)]
-pub(crate) fn zip<S: Simd>(s: S, x: &mut [f32], y: &[f32], vector: impl Fn(S, S::V, S::V) -> S::V) {
-    assert_eq!(x.len(), y.len(), "operands of different length");
-    let (whole, _) = (x.len() - x.len() % S::LANES, ());
-    let (x, x_rest) = x.split_at_mut(whole);
-    let (y, y_rest) = y.split_at(whole);
-    for (x, y) in x.chunks_exact_mut(S::LANES).zip(y.chunks_exact(S::LANES)) {
-        s.store(vector(s, s.load(x), s.load(y)), x);
-    }
-    if !x_rest.is_empty() {
+/// `zip!(s, x, y, |v, w| expression)`: `x[i] = expression(x[i], y[i])`.
+macro_rules! zip {
+    ($s:expr, $x:expr, $y:expr, |$v:ident, $w:ident| $result:expr) => {{
+        let (x, y): (&mut [f32], &[f32]) = ($x, $y);
+        assert_eq!(x.len(), y.len(), "operands of different length");
         let mut padded = [[0f32; 16]; 2];
-        padded[0][..x_rest.len()].copy_from_slice(x_rest);
-        padded[1][..y_rest.len()].copy_from_slice(y_rest);
-        let v = vector(s, s.load(&padded[0]), s.load(&padded[1]));
-        s.store(v, &mut padded[0]);
-        x_rest.copy_from_slice(&padded[0][..x_rest.len()]);
-    }
+        for (x, y) in x.chunks_mut(S::LANES).zip(y.chunks(S::LANES)) {
+            let whole = x.len() == S::LANES;
+            let ($v, $w) = if whole {
+                ($s.load(x), $s.load(y))
+            } else {
+                padded[0][..x.len()].copy_from_slice(x);
+                padded[1][..y.len()].copy_from_slice(y);
+                ($s.load(&padded[0]), $s.load(&padded[1]))
+            };
+            let result = $result;
+            if whole {
+                $s.store(result, x);
+            } else {
+                $s.store(result, &mut padded[0]);
+                x.copy_from_slice(&padded[0][..x.len()]);
+            }
+        }
+    }};
 }
+
+pub(crate) use {map, zip};
 
 enum Pair {
     Add,
@@ -56,9 +73,9 @@ impl Kernel for Zip<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         match self.0 {
-            Pair::Add => zip(s, self.1, self.2, |s, x, y| s.add(x, y)),
-            Pair::Mul => zip(s, self.1, self.2, |s, x, y| s.mul(x, y)),
-            Pair::AddScaled(k) => zip(s, self.1, self.2, |s, x, y| s.fma(y, s.splat(k), x)),
+            Pair::Add => zip!(s, self.1, self.2, |x, y| s.add(x, y)),
+            Pair::Mul => zip!(s, self.1, self.2, |x, y| s.mul(x, y)),
+            Pair::AddScaled(k) => zip!(s, self.1, self.2, |x, y| s.fma(y, s.splat(k), x)),
         }
     }
 }
@@ -91,9 +108,9 @@ impl Kernel for Map<'_> {
     fn run<S: Simd>(self, s: S) {
         match self.0 {
             Single::ScaleAdd(k, c) => {
-                map(s, self.1, |s, x| s.add(s.mul(x, s.splat(k)), s.splat(c)))
+                map!(s, self.1, |x| s.add(s.mul(x, s.splat(k)), s.splat(c)))
             }
-            Single::Softcap(cap) => map(s, self.1, |s, x| soft_cap(s, x, cap)),
+            Single::Softcap(cap) => map!(s, self.1, |x| soft_cap(s, x, cap)),
         }
     }
 }

@@ -2,32 +2,31 @@
 
 use crate::isa::float::{Floats, Kernel, Simd};
 
-/// Sum over `x` of `vector(x)`, in four chains; one fixed order for a length.
+/// `Σ x`, or `Σ (x - center)²`, in four chains; one fixed order for a length.
 #[inline(always)]
-fn sum<S: Simd>(s: S, x: &[f32], vector: impl Fn(S, S::V) -> S::V) -> f32 {
+fn sum<S: Simd, const SQUARES: bool>(s: S, x: &[f32], center: f32) -> f32 {
+    let vcenter = s.splat(center);
     let mut sums = [s.splat(0.0); 4];
-    let mut blocks = x.chunks_exact(4 * S::LANES);
-    for block in &mut blocks {
-        for (sum, x) in sums.iter_mut().zip(block.chunks_exact(S::LANES)) {
-            *sum = s.add(*sum, vector(s, s.load(x)));
+    let whole = x.len() - x.len() % S::LANES;
+    for (index, x) in x[..whole].chunks_exact(S::LANES).enumerate() {
+        let v = s.load(x);
+        let sum = &mut sums[index % 4];
+        *sum = if SQUARES {
+            let d = s.sub(v, vcenter);
+            s.fma(d, d, *sum)
+        } else {
+            s.add(*sum, v)
+        };
+    }
+    let total = s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])));
+    let rest = x[whole..].iter().map(|x| {
+        if SQUARES {
+            (x - center) * (x - center)
+        } else {
+            *x
         }
-    }
-    let mut rest = blocks.remainder().chunks_exact(S::LANES);
-    for x in &mut rest {
-        sums[0] = s.add(sums[0], vector(s, s.load(x)));
-    }
-    let rest = rest.remainder();
-    let mut total = s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])));
-    if !rest.is_empty() {
-        let mut lanes = [0f32; 16];
-        for (lane, x) in lanes.iter_mut().zip(rest) {
-            let mut one = [0f32; 16];
-            s.store(vector(s, s.splat(*x)), &mut one);
-            *lane = one[0];
-        }
-        total += lanes.iter().sum::<f32>();
-    }
-    total
+    });
+    total + rest.sum::<f32>()
 }
 
 /// `out = (x - mean) * factor * weight + bias`.
@@ -74,7 +73,7 @@ impl Kernel for RmsNorm<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let squares = sum(s, self.x, |s, v| s.mul(v, v));
+        let squares = sum::<S, true>(s, self.x, 0.0);
         let factor = 1.0 / (squares / self.x.len() as f32 + self.epsilon).sqrt();
         write(s, self.x, 0.0, factor, self.weight, None, self.out);
     }
@@ -103,12 +102,8 @@ impl Kernel for LayerNorm<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let n = self.x.len() as f32;
-        let mean = sum(s, self.x, |_, v| v) / n;
-        let center = s.splat(mean);
-        let variance = sum(s, self.x, |s, v| {
-            let d = s.sub(v, center);
-            s.mul(d, d)
-        }) / n;
+        let mean = sum::<S, false>(s, self.x, 0.0) / n;
+        let variance = sum::<S, true>(s, self.x, mean) / n;
         let factor = 1.0 / (variance + self.epsilon).sqrt();
         write(s, self.x, mean, factor, self.weight, self.bias, self.out);
     }

@@ -18,14 +18,14 @@ impl Kernel for Softmax<'_> {
             return;
         }
         let vtop = s.splat(top);
-        map(s, x, |s, v| exp(s, s.sub(v, vtop)));
+        map!(s, x, |v| exp(s, s.sub(v, vtop)));
         // In f64: a vocabulary has 262,144 entries.
         let total: f64 = x
             .chunks(256)
             .map(|x| f64::from(x.iter().sum::<f32>()))
             .sum();
         let factor = s.splat((1.0 / total) as f32);
-        map(s, x, |s, v| s.mul(v, factor));
+        map!(s, x, |v| s.mul(v, factor));
     }
 }
 

@@ -72,7 +72,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_i8(self, codes: &[i8]) -> Self::V;
 }
 
-/// A piece of arithmetic that is generic over the instruction set. Mark `run` `#[inline(always)]`.
+/// A piece of arithmetic that is generic over the instruction set.
+///
+/// Mark `run`, and every function below it that touches vectors, `#[inline(always)]`, and keep vectors out of closures:
+/// only what is inlined into [`Floats::run`]'s copies is compiled with their instructions.
 pub trait Kernel {
     /// What it gives back.
     type Output;

@@ -93,17 +93,12 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn load_f16(self, bits: &[u16]) -> f32x8 {
-        let mut wide = [0f32; 8];
-        for (w, b) in wide.iter_mut().zip(&bits[..8]) {
-            *w = half::f16::from_bits(*b).to_f32();
-        }
-        f32x8::new(wide)
+        let (bits, _) = bits.split_first_chunk::<8>().expect("eight values");
+        f32x8::new(half8::widen(bits))
     }
     #[inline(always)]
     fn store_f16(self, v: f32x8, bits: &mut [u16]) {
-        for (b, w) in bits[..8].iter_mut().zip(v.to_array()) {
-            *b = half::f16::from_f32(w).to_bits();
-        }
+        bits[..8].copy_from_slice(&half8::narrow(&v.to_array()));
     }
     #[inline(always)]
     fn load_i8(self, codes: &[i8]) -> f32x8 {
@@ -112,5 +107,55 @@ impl Simd for Portable {
             *w = f32::from(*c);
         }
         f32x8::new(wide)
+    }
+}
+
+/// Eight half floats: by the CPU's conversions on aarch64, which has them from the first.
+#[cfg(target_arch = "aarch64")]
+mod half8 {
+    use std::arch::aarch64::*;
+    use std::arch::asm;
+
+    #[inline(always)]
+    pub fn widen(bits: &[u16; 8]) -> [f32; 8] {
+        let mut out = [0f32; 8];
+        // SAFETY: fcvtl is part of NEON, which every aarch64 CPU has; the arrays hold what is read and written.
+        unsafe {
+            let bits = vld1q_u16(bits.as_ptr());
+            let (low, high): (float32x4_t, float32x4_t);
+            asm!("fcvtl {0:v}.4s, {2:v}.4h", "fcvtl2 {1:v}.4s, {2:v}.8h",
+                out(vreg) low, out(vreg) high, in(vreg) bits, options(pure, nomem, nostack, preserves_flags));
+            vst1q_f32(out.as_mut_ptr(), low);
+            vst1q_f32(out.as_mut_ptr().add(4), high);
+        }
+        out
+    }
+
+    #[inline(always)]
+    pub fn narrow(values: &[f32; 8]) -> [u16; 8] {
+        let mut out = [0u16; 8];
+        // SAFETY: as in `widen`.
+        unsafe {
+            let low = vld1q_f32(values.as_ptr());
+            let high = vld1q_f32(values.as_ptr().add(4));
+            let bits: uint16x8_t;
+            asm!("fcvtn {0:v}.4h, {1:v}.4s", "fcvtn2 {0:v}.8h, {2:v}.4s",
+                out(vreg) bits, in(vreg) low, in(vreg) high, options(pure, nomem, nostack, preserves_flags));
+            vst1q_u16(out.as_mut_ptr(), bits);
+        }
+        out
+    }
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+mod half8 {
+    #[inline(always)]
+    pub fn widen(bits: &[u16; 8]) -> [f32; 8] {
+        bits.map(|b| half::f16::from_bits(b).to_f32())
+    }
+
+    #[inline(always)]
+    pub fn narrow(values: &[f32; 8]) -> [u16; 8] {
+        values.map(|v| half::f16::from_f32(v).to_bits())
     }
 }

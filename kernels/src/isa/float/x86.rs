@@ -52,35 +52,19 @@ pub unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
 }
 
-/// Sums and maxima of eight lanes, in the order (0+4)+(2+6) + (1+5)+(3+7).
+/// Lanes 0..4 plus lanes 4..8.
 #[inline(always)]
-fn fold8(v: __m256, op: fn(__m128, __m128) -> __m128) -> f32 {
+fn fold(v: __m256) -> __m128 {
     // SAFETY: see the head of the file.
-    unsafe {
-        let v = op(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-        let v = op(v, _mm_movehl_ps(v, v));
-        _mm_cvtss_f32(op(v, _mm_movehdup_ps(v)))
-    }
+    unsafe { _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v)) }
 }
 
-#[inline(always)]
-fn add4(a: __m128, b: __m128) -> __m128 {
-    // SAFETY: SSE is part of every x86-64.
-    unsafe { _mm_add_ps(a, b) }
-}
-
-#[inline(always)]
-fn max4(a: __m128, b: __m128) -> __m128 {
-    // SAFETY: SSE is part of every x86-64.
-    unsafe { _mm_max_ps(a, b) }
-}
-
-/// The four sums at once: transposes while it adds. Same order as `fold8`.
+/// The four sums at once: transposes while it adds. Same order as `sum`.
 #[inline(always)]
 fn sum4_of_8(v: [__m256; 4]) -> [f32; 4] {
     // SAFETY: see the head of the file.
     unsafe {
-        let h = v.map(|v| _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v)));
+        let h = [fold(v[0]), fold(v[1]), fold(v[2]), fold(v[3])];
         // Each h is (s0 s1 s2 s3); wanted is (s0+s2) + (s1+s3).
         let ab_low = _mm_movelh_ps(h[0], h[1]); // a0 a1 b0 b1
         let ab_high = _mm_movehl_ps(h[1], h[0]); // a2 a3 b2 b3
@@ -151,7 +135,12 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn sum(self, v: __m256) -> f32 {
-        fold8(v, add4)
+        // SAFETY: see the head of the file.
+        unsafe {
+            let v = fold(v);
+            let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+            _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
+        }
     }
     #[inline(always)]
     fn sum4(self, v: [__m256; 4]) -> [f32; 4] {
@@ -159,7 +148,12 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn largest(self, v: __m256) -> f32 {
-        fold8(v, max4)
+        // SAFETY: see the head of the file.
+        unsafe {
+            let v = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+            _mm_cvtss_f32(_mm_max_ss(v, _mm_movehdup_ps(v)))
+        }
     }
     #[inline(always)]
     fn load_f16(self, bits: &[u16]) -> __m256 {
@@ -190,6 +184,13 @@ impl Simd for Avx2 {
 fn halves(v: __m512) -> (__m256, __m256) {
     // SAFETY: see the head of the file.
     unsafe { (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)) }
+}
+
+/// Lanes 0..8 plus lanes 8..16.
+#[inline(always)]
+fn fold512(v: __m512) -> __m256 {
+    let (low, high) = halves(v);
+    Avx2(()).add(low, high)
 }
 
 impl Simd for Avx512 {
@@ -235,15 +236,11 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn sum(self, v: __m512) -> f32 {
-        let (low, high) = halves(v);
-        Avx2(()).sum(Avx2(()).add(low, high))
+        Avx2(()).sum(fold512(v))
     }
     #[inline(always)]
     fn sum4(self, v: [__m512; 4]) -> [f32; 4] {
-        sum4_of_8(v.map(|v| {
-            let (low, high) = halves(v);
-            Avx2(()).add(low, high)
-        }))
+        sum4_of_8([fold512(v[0]), fold512(v[1]), fold512(v[2]), fold512(v[3])])
     }
     #[inline(always)]
     fn largest(self, v: __m512) -> f32 {
