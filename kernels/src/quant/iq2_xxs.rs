@@ -34,8 +34,8 @@ impl Format for Block {
         let (scale, groups) = vectors::quantize::<Self>(values, weights);
         write_f16(block, 0, scale);
         for (bytes, group) in block[2..66].as_chunks_mut::<8>().0.iter_mut().zip(&groups) {
-            for i in 0..4 {
-                bytes[i] = group.points[i] as u8;
+            for (byte, &point) in bytes[..4].iter_mut().zip(&group.points) {
+                *byte = point as u8;
             }
             bytes[4..].copy_from_slice(&pack_signs(group).to_le_bytes());
         }
