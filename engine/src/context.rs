@@ -1,48 +1,18 @@
-//! A context: the state of one sequence of tokens (keys and values of the past) and the threads that extend it.
-//! Flows in: token ids. Flows out: logits.
+//! A context: the state of one sequence of tokens (keys and values of the past), its buffers, and the threads that extend
+//! it. Flows in: token ids. Flows out: logits. Everything is taken when the context is made; feeding a token allocates
+//! nothing.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use gristmill_kernels::ops::RopeTable;
+use gristmill_kernels::{Compute, ComputeOptions};
+
+use crate::cache::{Cache, CacheType};
 use crate::error::Error;
 use crate::generate::{GenerateOptions, Generation, StopHandle};
+use crate::layers::{Buffers, Pass, Rope};
 use crate::model::Model;
-
-/// How keys or values of past tokens are stored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CacheType {
-    /// Single precision.
-    F32,
-    /// Half precision, the default.
-    #[default]
-    F16,
-    /// 8 bits in blocks of 32 with one scale.
-    Q8_0,
-}
-
-impl CacheType {
-    /// All of them, for help texts.
-    pub const ALL: [CacheType; 3] = [Self::F32, Self::F16, Self::Q8_0];
-
-    /// The name in options: `f32`, `f16` or `q8_0`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Q8_0 => "q8_0",
-        }
-    }
-}
-
-impl std::str::FromStr for CacheType {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|t| t.name().eq_ignore_ascii_case(name))
-            .ok_or_else(|| Error::Option(format!("'{name}' is no cache type: f32, f16 or q8_0")))
-    }
-}
 
 /// Size and threads of a context.
 #[derive(Debug, Clone)]
@@ -90,16 +60,15 @@ pub enum Logits {
 
 /// The state of one sequence of tokens.
 pub struct Context {
-    model: Arc<Model>,
-    stop: StopHandle,
+    pub(crate) model: Arc<Model>,
+    pub(crate) session: Session,
 }
 
 impl Context {
     pub(crate) fn new(model: &Arc<Model>, options: &ContextOptions) -> Result<Context, Error> {
-        let _ = options;
         Ok(Context {
             model: Arc::clone(model),
-            stop: StopHandle::default(),
+            session: Session::new(model, options)?,
         })
     }
 
@@ -109,58 +78,69 @@ impl Context {
     }
 
     /// Appends tokens at [`position`](Self::position) and gives the logits that were asked for: none, one row of
-    /// [`vocab_size`](Model::vocab_size) values, or `ids.len()` rows. An error leaves the tokens in place that were
-    /// evaluated before it (see `position`).
+    /// [`vocab_size`](Model::vocab_size) values, or `ids.len()` rows. Nothing fed gives nothing. After an error,
+    /// `position` tells how many tokens were evaluated before it.
     pub fn feed(&mut self, ids: &[u32], want: Logits) -> Result<&[f32], Error> {
-        let _ = (ids, want);
-        Err(Error::Unsupported("tokens can't be fed yet".into()))
+        self.session.feed(&self.model, ids, want)
     }
 
     /// The tokens that this context holds.
     pub fn tokens(&self) -> &[u32] {
-        &[]
+        &self.session.tokens
     }
 
     /// Number of tokens held: where the next one goes.
     pub fn position(&self) -> usize {
-        0
+        self.session.tokens.len()
     }
 
     /// Number of tokens that can be held.
     pub fn capacity(&self) -> usize {
-        0
+        self.session.capacity
     }
 
     /// Number of worker threads.
     pub fn threads(&self) -> usize {
-        0
+        self.session.compute.threads()
     }
 
     /// Name of the instruction set in use.
     pub fn isa(&self) -> &'static str {
-        ""
+        self.session.compute.isa().name
     }
 
     /// Forgets all tokens from position `positions` on. Refused with [`Error::Truncate`] where a sliding window has
     /// already forgotten what the next token would need.
     pub fn truncate(&mut self, positions: usize) -> Result<(), Error> {
-        let _ = positions;
-        Ok(())
+        self.session.truncate(positions)
     }
 
     /// Keeps as much as possible of the beginning that `ids` shares with the tokens held, drops the rest, and says how
     /// many were kept: `feed(&ids[kept..])` then completes `ids`. At least one token is left to feed.
     pub fn keep_prefix(&mut self, ids: &[u32]) -> usize {
-        let _ = ids;
-        0
+        let shared = self
+            .tokens()
+            .iter()
+            .zip(ids)
+            .take_while(|(a, b)| a == b)
+            .count();
+        if self
+            .truncate(shared.min(ids.len().saturating_sub(1)))
+            .is_err()
+        {
+            self.reset();
+        }
+        self.position()
     }
 
     /// Forgets everything.
-    pub fn reset(&mut self) {}
+    pub fn reset(&mut self) {
+        self.session.reset();
+    }
 
     /// A handle that stops a generation from another thread.
     pub fn stop_handle(&self) -> StopHandle {
-        self.stop.clone()
+        self.session.stop.clone()
     }
 
     /// Feeds `prompt` after what the context holds, and generates. The work is done while the result is iterated over.
@@ -169,7 +149,223 @@ impl Context {
         prompt: &[u32],
         options: GenerateOptions,
     ) -> Result<Generation<'a>, Error> {
-        let _ = (prompt, options);
-        Err(Error::Unsupported("nothing can be generated yet".into()))
+        Generation::new(self, prompt, options)
     }
+
+    /// Feeds `ids` and hands out the logits from index `from` on in slabs of a few rows: the index of the slab's first
+    /// token, and the rows. For evaluations, whose logits together would be too large.
+    pub(crate) fn feed_slabs(
+        &mut self,
+        ids: &[u32],
+        from: usize,
+        sink: impl FnMut(&mut Compute, usize, &[f32]),
+    ) -> Result<(), Error> {
+        self.session.feed_slabs(&self.model, ids, from, sink)
+    }
+}
+
+/// Rows of logits that are computed together in an evaluation.
+const SLAB: usize = 32;
+
+/// A context without its model.
+pub(crate) struct Session {
+    compute: Compute,
+    caches: Vec<Cache>,
+    ropes: Vec<RopeTable>,
+    buffers: Buffers,
+    logits: Vec<f32>,
+    batch: usize,
+    pub(crate) capacity: usize,
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) stop: StopHandle,
+}
+
+impl Session {
+    fn new(model: &Model, options: &ContextOptions) -> Result<Self, Error> {
+        if options.batch == 0 || options.context_length == Some(0) {
+            return Err(Error::Option(
+                "the batch and the context must hold at least 1 token".into(),
+            ));
+        }
+        let plan = model.memory(options);
+        if !plan.fits() {
+            return Err(Error::Memory(Box::new(plan)));
+        }
+        let capacity = plan.context_length;
+        let batch = options.batch.min(capacity);
+        let decoder = &model.decoder;
+        let (keys, values) = (options.cache_keys, options.cache_values);
+        if let Some(shape) = decoder.caches.iter().find(|s| !s.supports(keys, values)) {
+            return Err(Error::Option(format!(
+                "a q8_0 cache needs heads of a multiple of 32 values, and this model's have {} and {}; use f16",
+                shape.key_length, shape.value_length
+            )));
+        }
+        let compute = Compute::new(&ComputeOptions {
+            threads: options.threads,
+            threads_prompt: options.threads_prompt,
+            isa: options.isa.clone(),
+        })?;
+        Ok(Self {
+            compute,
+            caches: decoder
+                .caches
+                .iter()
+                .map(|&shape| Cache::new(shape, capacity, batch, keys, values))
+                .collect(),
+            ropes: decoder.ropes.iter().map(Rope::table).collect(),
+            buffers: decoder.buffers(batch),
+            logits: vec![0.0; model.vocab_size()],
+            batch,
+            capacity,
+            tokens: Vec::with_capacity(capacity.min(1 << 16)),
+            stop: StopHandle::default(),
+        })
+    }
+
+    pub(crate) fn feed(
+        &mut self,
+        model: &Model,
+        ids: &[u32],
+        want: Logits,
+    ) -> Result<&[f32], Error> {
+        self.check(model, ids)?;
+        let vocab = model.vocab_size();
+        let from = match want {
+            Logits::None => ids.len(),
+            Logits::Last => ids.len().saturating_sub(1),
+            Logits::All => 0,
+        };
+        let values = (ids.len() - from) * vocab;
+        if self.logits.len() < values {
+            self.logits.resize(values, 0.0);
+        }
+        for (start, batch) in (0..).step_by(self.batch).zip(ids.chunks(self.batch)) {
+            self.stopped()?;
+            self.forward(model, batch);
+            let rows = wanted(from, start, batch.len());
+            if !rows.is_empty() {
+                let at = start + rows.start - from;
+                let out = &mut self.logits[at * vocab..][..rows.len() * vocab];
+                model
+                    .decoder
+                    .logits(&model.gguf, &mut self.compute, &mut self.buffers, rows, out);
+            }
+        }
+        Ok(&self.logits[..values])
+    }
+
+    /// Feeds one token that was generated, and gives its logits. A stop is left to the generation to see: it still has
+    /// text to hand out.
+    pub(crate) fn extend(&mut self, model: &Model, id: u32) -> Result<&[f32], Error> {
+        self.check(model, &[id])?;
+        self.forward(model, &[id]);
+        let out = &mut self.logits[..model.vocab_size()];
+        model
+            .decoder
+            .logits(&model.gguf, &mut self.compute, &mut self.buffers, 0..1, out);
+        Ok(out)
+    }
+
+    fn feed_slabs(
+        &mut self,
+        model: &Model,
+        ids: &[u32],
+        from: usize,
+        mut sink: impl FnMut(&mut Compute, usize, &[f32]),
+    ) -> Result<(), Error> {
+        self.check(model, ids)?;
+        let vocab = model.vocab_size();
+        if self.logits.len() < SLAB * vocab {
+            self.logits.resize(SLAB * vocab, 0.0);
+        }
+        for (start, batch) in (0..).step_by(self.batch).zip(ids.chunks(self.batch)) {
+            self.stopped()?;
+            self.forward(model, batch);
+            let rows = wanted(from, start, batch.len());
+            for first in rows.clone().step_by(SLAB) {
+                let slab = first..rows.end.min(first + SLAB);
+                let out = &mut self.logits[..slab.len() * vocab];
+                model
+                    .decoder
+                    .logits(&model.gguf, &mut self.compute, &mut self.buffers, slab, out);
+                sink(&mut self.compute, start + first, out);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check(&self, model: &Model, ids: &[u32]) -> Result<(), Error> {
+        let (position, vocab_size) = (self.tokens.len(), model.vocab_size());
+        if ids.len() > self.capacity - position {
+            return Err(Error::ContextFull {
+                position,
+                tokens: ids.len(),
+                capacity: self.capacity,
+            });
+        }
+        match ids.iter().find(|&&id| id as usize >= vocab_size) {
+            Some(&id) => Err(Error::TokenId { id, vocab_size }),
+            None => Ok(()),
+        }
+    }
+
+    /// One batch through all blocks.
+    fn forward(&mut self, model: &Model, ids: &[u32]) {
+        let (first, n) = (self.tokens.len(), ids.len());
+        for table in &mut self.ropes {
+            table.prepare(first, n);
+        }
+        let mut pass = Pass {
+            gguf: &model.gguf,
+            compute: &mut self.compute,
+            caches: &mut self.caches,
+            ropes: &self.ropes,
+            first,
+            n,
+        };
+        model.decoder.forward(&mut pass, ids, &mut self.buffers);
+        self.tokens.extend_from_slice(ids);
+    }
+
+    fn stopped(&self) -> Result<(), Error> {
+        if self.stop.take() {
+            Err(Error::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn truncate(&mut self, positions: usize) -> Result<(), Error> {
+        if positions == 0 {
+            self.reset();
+        }
+        if positions >= self.tokens.len() {
+            return Ok(());
+        }
+        let oldest = self
+            .caches
+            .iter()
+            .map(Cache::oldest_restart)
+            .max()
+            .unwrap_or(0);
+        if positions < oldest {
+            return Err(Error::Truncate {
+                to: positions,
+                oldest,
+            });
+        }
+        self.tokens.truncate(positions);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.tokens.clear();
+        self.caches.iter_mut().for_each(Cache::reset);
+    }
+}
+
+/// The rows of a batch that starts at index `start` for which logits are wanted, if they are from index `from` on.
+fn wanted(from: usize, start: usize, len: usize) -> Range<usize> {
+    from.saturating_sub(start).min(len)..len
 }

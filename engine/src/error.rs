@@ -6,6 +6,15 @@ use crate::memory::MemoryPlan;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The file can't be read or is malformed.
+    #[error(transparent)]
+    Gguf(#[from] gristmill_gguf::Error),
+    /// A metadata key is missing or has the wrong type.
+    #[error(transparent)]
+    Key(#[from] gristmill_gguf::KeyError),
+    /// The kernels can't be set up as asked.
+    #[error(transparent)]
+    Kernels(#[from] gristmill_kernels::Error),
     /// A metadata key is missing, or holds what it must not.
     #[error("metadata key {key}: {problem}")]
     Metadata {

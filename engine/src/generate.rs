@@ -4,11 +4,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::context::{Context, Logits, Session};
+use crate::error::Error;
+use crate::model::Model;
+use crate::sampler::{SamplerChain, SamplerOptions};
+use crate::tokenizer::{DetokStream, Tokenizer};
 
 /// What to generate, and when to stop.
 #[derive(Debug, Clone, Default)]
 pub struct GenerateOptions {
+    /// How tokens are chosen.
+    pub sampler: SamplerOptions,
     /// At most so many new tokens; `None`: until the model ends its text or the context is full.
     pub max_tokens: Option<usize>,
     /// Texts that end the generation; they are not part of the text that is handed out.
@@ -80,25 +88,66 @@ impl StopHandle {
         self.0.store(true, Ordering::Release);
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn clear(&self) {
-        self.0.store(false, Ordering::Release);
+    /// Whether it was called; that is then forgotten.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
     }
 }
 
-/// A running generation: an iterator over [`Piece`]s. Made by [`Context::generate`](crate::Context::generate).
+/// A running generation: an iterator over [`Piece`]s. Made by [`Context::generate`].
 pub struct Generation<'a> {
-    context: &'a mut crate::Context,
-    options: GenerateOptions,
+    model: &'a Model,
+    session: &'a mut Session,
+    sampler: SamplerChain,
+    /// Absent for models without a tokenizer: they give ids and no text.
+    text: Option<(&'a Tokenizer, DetokStream<'a>)>,
+    stops: StopText,
+    max_tokens: usize,
+    ignore_end: bool,
     prompt: Vec<u32>,
+    /// The token that was chosen last: the next one follows it.
+    last: Option<u32>,
     reason: Option<StopReason>,
     timings: Timings,
 }
 
-impl Generation<'_> {
+impl<'a> Generation<'a> {
+    pub(crate) fn new(
+        context: &'a mut Context,
+        prompt: &[u32],
+        options: GenerateOptions,
+    ) -> Result<Self, Error> {
+        let Context { model, session } = context;
+        let model: &'a Model = model;
+        if prompt.is_empty() {
+            return Err(Error::Option(
+                "there is nothing to go on from: the prompt has no tokens".into(),
+            ));
+        }
+        session.check(model, prompt)?;
+        let tokenizer = match model.tokenizer() {
+            Ok(tokenizer) => Some(tokenizer),
+            Err(_) if options.stop.is_empty() => None,
+            Err(error) => return Err(error),
+        };
+        let sampler = SamplerChain::new(&options.sampler, tokenizer, model.vocab_size())?;
+        session.stop.take();
+        let max_tokens = options.max_tokens.unwrap_or(usize::MAX);
+        Ok(Self {
+            sampler,
+            text: tokenizer.map(|t| (t, t.stream(options.show_special))),
+            stops: StopText::new(options.stop),
+            max_tokens,
+            ignore_end: options.ignore_end,
+            prompt: prompt.to_vec(),
+            last: None,
+            reason: (max_tokens == 0).then_some(StopReason::Length),
+            timings: Timings::default(),
+            model,
+            session,
+        })
+    }
+
     /// Why it ended; `None` while it runs.
     pub fn stop_reason(&self) -> Option<StopReason> {
         self.reason
@@ -109,17 +158,149 @@ impl Generation<'_> {
         self.timings
     }
 
-    /// The prompt's ids, as they were fed.
-    pub fn prompt_ids(&self) -> &[u32] {
-        &self.prompt
+    fn step(&mut self) -> Result<Option<Piece>, Error> {
+        let start = Instant::now();
+        let logits = match self.last {
+            Some(id) => self.session.extend(self.model, id)?,
+            None => match self.session.feed(self.model, &self.prompt, Logits::Last) {
+                Err(Error::Stopped) => {
+                    self.reason = Some(StopReason::Interrupt);
+                    return Ok(None);
+                }
+                logits => logits?,
+            },
+        };
+        let start = if self.last.is_none() {
+            self.timings.prompt = start.elapsed();
+            self.timings.prompt_tokens = self.prompt.len();
+            Instant::now()
+        } else {
+            start
+        };
+        let id = self.sampler.sample(logits);
+        self.sampler.accept(id);
+        self.last = Some(id);
+        self.timings.generated_tokens += 1;
+
+        let mut text = String::new();
+        let (mut ends, mut stops) = (false, false);
+        if let Some((tokenizer, stream)) = &mut self.text {
+            ends = !self.ignore_end && tokenizer.is_end(id);
+            stops = self.stops.push(stream.push(id), &mut text);
+        }
+        let is_full = self.session.tokens.len() >= self.session.capacity;
+        self.reason = if stops {
+            Some(StopReason::String)
+        } else if ends {
+            Some(StopReason::End)
+        } else if self.timings.generated_tokens >= self.max_tokens {
+            Some(StopReason::Length)
+        } else if is_full {
+            Some(StopReason::ContextFull)
+        } else if self.session.stop.take() {
+            Some(StopReason::Interrupt)
+        } else {
+            None
+        };
+        if let (Some(reason), Some((_, stream))) = (self.reason, &mut self.text)
+            && reason != StopReason::String
+            && !self.stops.push(stream.finish(), &mut text)
+        {
+            text.push_str(&self.stops.held);
+        }
+        self.timings.generate += start.elapsed();
+        Ok(Some(Piece { id, text }))
     }
 }
 
 impl Iterator for Generation<'_> {
-    type Item = Result<Piece, crate::Error>;
+    type Item = Result<Piece, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let _ = (&self.context, &self.options);
-        None
+        if self.reason.is_some() {
+            return None;
+        }
+        let step = self.step();
+        if step.is_err() {
+            // Nothing follows an error.
+            self.reason = Some(StopReason::Interrupt);
+        }
+        step.transpose()
+    }
+}
+
+/// Looks for stop strings in a text that comes in pieces.
+#[derive(Debug)]
+struct StopText {
+    stops: Vec<String>,
+    /// The end of the text so far, as far as a stop string may have begun in it.
+    held: String,
+}
+
+impl StopText {
+    fn new(stops: Vec<String>) -> Self {
+        Self {
+            stops: stops.into_iter().filter(|s| !s.is_empty()).collect(),
+            held: String::new(),
+        }
+    }
+
+    /// Takes a piece in and appends what is certain to `out`. True if a stop string is complete: it and what follows it
+    /// are dropped.
+    fn push(&mut self, piece: &str, out: &mut String) -> bool {
+        self.held.push_str(piece);
+        if let Some(at) = self
+            .stops
+            .iter()
+            .filter_map(|s| self.held.find(s.as_str()))
+            .min()
+        {
+            out.push_str(&self.held[..at]);
+            self.held.clear();
+            return true;
+        }
+        let may_begin = |from: usize| self.stops.iter().any(|s| s.starts_with(&self.held[from..]));
+        let mut starts = self.held.char_indices().map(|(at, _)| at);
+        let certain = starts.find(|&at| may_begin(at)).unwrap_or(self.held.len());
+        out.extend(self.held.drain(..certain));
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn run(stops: &[&str], pieces: &[&str]) -> (String, bool) {
+        let mut text = StopText::new(stops.iter().map(|s| s.to_string()).collect());
+        let mut out = String::new();
+        for piece in pieces {
+            if text.push(piece, &mut out) {
+                return (out, true);
+            }
+        }
+        (out + &text.held, false)
+    }
+
+    #[test]
+    fn stop_strings_are_found_across_pieces() {
+        assert_eq!(run(&["</s>"], &["a<", "/", "s>b"]), ("a".into(), true));
+        assert_eq!(run(&["</s>"], &["a<", "/", "b"]), ("a</b".into(), false));
+        assert_eq!(run(&["aab"], &["aa", "aa", "b"]), ("aa".into(), true));
+        assert_eq!(run(&["é!", "x"], &["né", "é!"]), ("né".into(), true));
+        assert_eq!(run(&["", "z"], &["abc"]), ("abc".into(), false));
+        assert_eq!(run(&["\n\n"], &["a\n"]), ("a\n".into(), false));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(pieces in prop::collection::vec("[ab]{0,4}", 0..8), stop in "[ab]{1,4}") {
+            let whole = pieces.concat();
+            let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+            prop_assert_eq!(run(&[&stop], &pieces), run(&[&stop], &[&whole]));
+            let expected = whole.find(&stop).map_or((whole.clone(), false), |at| (whole[..at].to_string(), true));
+            prop_assert_eq!(run(&[&stop], &pieces), expected);
+        }
     }
 }

@@ -1,16 +1,57 @@
 //! Models: from a GGUF file and token ids to logits and text.
+//!
+//! ```no_run
+//! use gristmill_engine::{ContextOptions, GenerateOptions, Logits, Model};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Open a model: the file is mapped, nothing is copied.
+//! let model = Model::open("SmolLM2-135M-Instruct.Q4_1.gguf", &Default::default())?;
+//!
+//! // A context holds one sequence of tokens. What it takes can be seen before.
+//! let options = ContextOptions { context_length: Some(2048), ..Default::default() };
+//! println!("{}", model.memory(&options));
+//! let mut context = model.context(&options)?;
+//!
+//! // Tokens in, logits out.
+//! let tokenizer = model.tokenizer()?;
+//! let ids = tokenizer.encode("The mill turns", true, false);
+//! let logits = context.feed(&ids, Logits::Last)?;
+//! println!("{} logits", logits.len());
+//!
+//! // Or text, as it is made; another thread may end it.
+//! let stop = context.stop_handle();
+//! std::thread::spawn(move || {
+//!     std::thread::sleep(std::time::Duration::from_secs(5));
+//!     stop.stop();
+//! });
+//! context.reset();
+//! let mut generation = context.generate(&ids, GenerateOptions::default())?;
+//! for piece in &mut generation {
+//!     print!("{}", piece?.text);
+//! }
+//! println!("\nended by {:?} after {:?}", generation.stop_reason(), generation.timings());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`arch`] describes the architectures, [`layers`] holds the parts they are made of.
 #![forbid(unsafe_code)]
 
+pub mod arch;
+pub mod cache;
 mod context;
 mod error;
 pub mod eval;
 mod generate;
+pub mod hparams;
+pub mod layers;
 pub mod memory;
 mod model;
 pub mod sampler;
 pub mod tokenizer;
 
-pub use context::{CacheType, Context, ContextOptions, Logits};
+pub use cache::CacheType;
+pub use context::{Context, ContextOptions, Logits};
 pub use error::Error;
 pub use generate::{GenerateOptions, Generation, Piece, StopHandle, StopReason, Timings};
 pub use memory::MemoryPlan;

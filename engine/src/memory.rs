@@ -68,7 +68,7 @@ impl fmt::Display for MemoryPlan {
             ),
             n => write!(
                 f,
-                ": -c {n} would fit, and --cache-type q8_0 halves the cache"
+                ": -c {n} would fit, and --cache-type-k q8_0 --cache-type-v q8_0 halve the cache"
             ),
         }
     }

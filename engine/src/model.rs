@@ -1,51 +1,176 @@
-//! An opened model: the file's views, checked against what its architecture needs. Nothing is copied or converted; many
-//! contexts can share one model.
+//! An opened model: the file's views, checked against what its architecture needs. Weights are neither copied nor
+//! converted; any number of contexts share one model.
+//! Flows in: a GGUF file. Flows out: [`Context`]s that run it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use gristmill_gguf::{Access, Gguf};
+
+use crate::arch::{self, Architecture, Builder};
 use crate::context::{Context, ContextOptions};
 use crate::error::Error;
-use crate::memory::MemoryPlan;
+use crate::hparams::HParams;
+use crate::layers::Decoder;
+use crate::memory::{self, MemoryPlan};
+use crate::tokenizer::Tokenizer;
 
 /// How to open a model.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct ModelOptions {
     /// Read the file into memory instead of mapping it.
     pub no_mmap: bool,
 }
 
 /// A model, shared by its contexts.
-#[derive(Debug)]
-pub struct Model {}
+pub struct Model {
+    pub(crate) gguf: Gguf,
+    pub(crate) decoder: Decoder,
+    architecture: &'static Architecture,
+    hparams: HParams,
+    unused_tensors: Vec<String>,
+    tokenizer: OnceLock<Tokenizer>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("architecture", &self.architecture)
+            .field("hparams", &self.hparams)
+            .finish()
+    }
+}
 
 impl Model {
     /// Opens a GGUF file (of a split model: its first part) and checks every tensor that its architecture needs.
     pub fn open(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Arc<Model>, Error> {
-        let _ = (path.as_ref(), options);
-        Err(Error::Unsupported("models can't be opened yet".into()))
+        let access = if options.no_mmap {
+            Access::Read
+        } else {
+            Access::Map
+        };
+        Self::from_gguf(Gguf::open(path, access)?)
+    }
+
+    /// The model in a GGUF file that is open already.
+    pub fn from_gguf(gguf: Gguf) -> Result<Arc<Model>, Error> {
+        let architecture = arch::architecture(gguf.metadata().architecture()?)?;
+        let mut builder = Builder::new(&gguf, architecture)?;
+        let decoder = (architecture.build)(&mut builder)?;
+        let (hparams, unused_tensors) = (builder.hparams.clone(), builder.unused());
+        Ok(Arc::new(Model {
+            gguf,
+            decoder,
+            architecture,
+            hparams,
+            unused_tensors,
+            tokenizer: OnceLock::new(),
+        }))
+    }
+
+    /// The file.
+    pub fn gguf(&self) -> &Gguf {
+        &self.gguf
+    }
+
+    /// What `general.architecture` names.
+    pub fn architecture(&self) -> &'static Architecture {
+        self.architecture
+    }
+
+    /// The numbers that fix the model's shape.
+    pub fn hparams(&self) -> &HParams {
+        &self.hparams
     }
 
     /// Number of tokens in the vocabulary: the length of a row of logits.
     pub fn vocab_size(&self) -> usize {
-        0
+        self.hparams.vocab_size
     }
 
     /// Positions the model was trained for (`{architecture}.context_length`).
     pub fn trained_context(&self) -> usize {
-        0
+        self.hparams.context_length
     }
 
-    /// What a context with these options will take, before it is taken.
+    /// Tensors in the file that the architecture does not use. A well-made file has none.
+    pub fn unused_tensors(&self) -> &[String] {
+        &self.unused_tensors
+    }
+
+    /// The tokenizer, built at its first use: a model with an unknown one still runs on token ids.
+    pub fn tokenizer(&self) -> Result<&Tokenizer, Error> {
+        if let Some(tokenizer) = self.tokenizer.get() {
+            return Ok(tokenizer);
+        }
+        let tokenizer = Tokenizer::from_metadata(self.gguf.metadata())?;
+        Ok(self.tokenizer.get_or_init(|| tokenizer))
+    }
+
+    /// What a context with these options will take, before it is taken. Without a length in the options, the plan is for
+    /// the trained length or what fits in memory beside the weights, whichever is less.
     pub fn memory(&self, options: &ContextOptions) -> MemoryPlan {
-        let _ = options;
+        self.memory_within(options, memory::available())
+    }
+
+    fn memory_within(&self, options: &ContextOptions, available: Option<u64>) -> MemoryPlan {
+        let weights = self.gguf.file_bytes();
+        let trained = self.trained_context();
+        let batch = options.batch.max(1);
+        let scratch = |positions: usize| {
+            let batch = batch.min(positions);
+            // Hidden states, one row of logits, and the int8 copies and partial sums of the kernels.
+            let values = self.decoder.buffer_values(batch) + self.vocab_size();
+            4 * values as u64 + 2 * (batch * self.decoder.width()) as u64
+        };
+        let cache = |positions: usize| {
+            let bytes = |shape: &crate::cache::CacheShape| {
+                shape.bytes(
+                    positions,
+                    batch.min(positions),
+                    options.cache_keys,
+                    options.cache_values,
+                )
+            };
+            self.decoder
+                .caches
+                .iter()
+                .map(bytes)
+                .fold(0, u64::saturating_add)
+        };
+        let fits = |positions: usize, room: u64| {
+            cache(positions).saturating_add(scratch(positions)) <= room
+        };
+        let fitting_context = available.map_or(trained, |available| {
+            // Weights that are larger than memory are paged in from disk: slow, but possible.
+            let room = if weights < available {
+                available - weights
+            } else {
+                available
+            };
+            let (mut fitting, mut too_many) = (0, trained + 1);
+            while fitting + 1 < too_many {
+                let middle = fitting + (too_many - fitting) / 2;
+                if fits(middle, room) {
+                    fitting = middle
+                } else {
+                    too_many = middle
+                }
+            }
+            fitting
+        });
+        let context_length = options.context_length.unwrap_or(if fitting_context == 0 {
+            trained
+        } else {
+            fitting_context
+        });
         MemoryPlan {
-            weights: 0,
-            cache: 0,
-            scratch: 0,
-            available: None,
-            context_length: 0,
-            fitting_context: 0,
+            weights,
+            cache: cache(context_length),
+            scratch: scratch(context_length),
+            available,
+            context_length,
+            fitting_context,
         }
     }
 

@@ -3,12 +3,15 @@
 //! Flows in: a context and the tokens of a text. Flows out: one [`Chunk`] per window, and a [`State`] from which an
 //! interrupted run goes on.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gristmill_kernels::{Compute, ops};
 use serde::{Deserialize, Serialize};
 
-use crate::{Context, Error};
+use crate::{Context, Error, Tokenizer};
 
 /// What is measured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Length of a window in tokens.
     pub n_ctx: usize,
@@ -63,7 +66,8 @@ pub struct Chunk {
 pub struct Perplexity<'a> {
     context: &'a mut Context,
     tokens: Vec<u32>,
-    options: Options,
+    /// Replaces the first token of each window, where the vocabulary wants one in front of a text.
+    bos: Option<u32>,
     chunks: usize,
     state: State,
 }
@@ -77,12 +81,47 @@ impl<'a> Perplexity<'a> {
         options: Options,
         resume: Option<State>,
     ) -> Result<Self, Error> {
-        let state = resume.unwrap_or_default();
+        let Options { n_ctx, chunks } = options;
+        if n_ctx < 4 {
+            return Err(Error::Evaluation(format!(
+                "windows of {n_ctx} tokens are too short: at least 4"
+            )));
+        }
+        if context.capacity() < n_ctx {
+            let capacity = context.capacity();
+            return Err(Error::Evaluation(format!(
+                "the context holds {capacity} tokens, fewer than a window of {n_ctx}"
+            )));
+        }
+        if tokens.len() < 2 * n_ctx {
+            let found = tokens.len();
+            return Err(Error::Evaluation(format!(
+                "the text has {found} tokens, too few for windows of {n_ctx}: at least {} are needed",
+                2 * n_ctx
+            )));
+        }
+        let available = tokens.len() / n_ctx;
+        let chunks = chunks.unwrap_or(available).min(available);
+        let fresh = State {
+            n_ctx,
+            text_hash: hash(&tokens),
+            ..State::default()
+        };
+        let state = match resume {
+            None => fresh,
+            Some(state) if state.n_ctx == n_ctx && state.text_hash == fresh.text_hash => state,
+            Some(_) => {
+                let problem = "the saved state belongs to another text, tokenizer or window length; start without it";
+                return Err(Error::Evaluation(problem.into()));
+            }
+        };
+        let tokenizer = context.model().tokenizer().ok();
+        let bos = tokenizer.filter(|t| t.adds_bos()).and_then(Tokenizer::bos);
         Ok(Self {
             context,
             tokens,
-            chunks: 0,
-            options,
+            bos,
+            chunks,
             state,
         })
     }
@@ -96,13 +135,102 @@ impl<'a> Perplexity<'a> {
     pub fn state(&self) -> &State {
         &self.state
     }
+
+    fn evaluate(&mut self, index: usize) -> Result<Chunk, Error> {
+        let n_ctx = self.state.n_ctx;
+        let window = &mut self.tokens[index * n_ctx..][..n_ctx];
+        let original = window[0];
+        window[0] = self.bos.unwrap_or(original);
+        let vocab = self.context.model().vocab_size();
+        let first = n_ctx / 2;
+        // The last position has no next token to predict.
+        let mut losses = vec![0.0; n_ctx - 1 - first];
+        self.context.reset();
+        let fed = self
+            .context
+            .feed_slabs(&window[..n_ctx - 1], first, |compute, at, rows| {
+                let targets = &window[at + 1..];
+                score(compute, rows, vocab, targets, &mut losses[at - first..]);
+            });
+        window[0] = original;
+        fed?;
+        for loss in losses {
+            self.state.nll_sum += loss;
+            self.state.nll_square_sum += loss * loss;
+            self.state.scored_tokens += 1;
+        }
+        let (cumulative, standard_error) = (self.state.perplexity(), self.state.standard_error());
+        self.state.cumulative.push(cumulative);
+        Ok(Chunk {
+            index,
+            cumulative,
+            standard_error,
+        })
+    }
 }
 
 impl Iterator for Perplexity<'_> {
     type Item = Result<Chunk, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let _ = (&self.context, &self.tokens, &self.options);
-        None
+        let index = self.state.cumulative.len();
+        (index < self.chunks).then(|| self.evaluate(index))
+    }
+}
+
+/// The negative log-likelihood of each row's target, computed by all threads.
+fn score(compute: &mut Compute, rows: &[f32], vocab: usize, targets: &[u32], losses: &mut [f64]) {
+    let n = rows.len() / vocab;
+    let bits: Vec<AtomicU64> = (0..n).map(|_| AtomicU64::new(0)).collect();
+    compute.parallel(n, |i| {
+        let row = &rows[i * vocab..][..vocab];
+        let loss = -ops::log_softmax_at(row, targets[i] as usize);
+        bits[i].store(loss.to_bits(), Ordering::Relaxed);
+    });
+    for (loss, bits) in losses.iter_mut().zip(bits) {
+        *loss = f64::from_bits(bits.into_inner());
+    }
+}
+
+/// FNV-1a over the tokens.
+fn hash(tokens: &[u32]) -> u64 {
+    let bytes = tokens.iter().flat_map(|t| t.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_estimate_and_its_error_follow_from_the_sums() {
+        let losses = [1.0, 2.0, 4.0];
+        let state = State {
+            scored_tokens: 3,
+            nll_sum: losses.iter().sum(),
+            nll_square_sum: losses.iter().map(|l| l * l).sum(),
+            ..State::default()
+        };
+        let mean: f64 = 7.0 / 3.0;
+        assert!((state.perplexity() - mean.exp()).abs() < 1e-12);
+        // PPL * sqrt((mean of squares - square of mean) / (count - 1))
+        let expected = mean.exp() * ((7.0 - mean * mean) / 2.0).sqrt();
+        assert!((state.standard_error() - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_state_survives_json() {
+        let state = State {
+            n_ctx: 512,
+            text_hash: u64::MAX,
+            cumulative: vec![48.71, 38.6],
+            scored_tokens: 510,
+            nll_sum: 1.5,
+            nll_square_sum: 2.5,
+        };
+        let text = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
     }
 }

@@ -1,0 +1,80 @@
+//! Matrix products with the weights of the file.
+
+use gristmill_gguf::Gguf;
+use gristmill_kernels::quant::QuantType;
+use gristmill_kernels::{Matrix, Product, ops};
+
+use super::Pass;
+
+/// A checked handle to a matrix in the file (or to one expert's slice of a stack of matrices).
+#[derive(Debug, Clone, Copy)]
+pub struct Tensor {
+    /// Index in the file's list of tensors.
+    pub(crate) index: usize,
+    pub(crate) quant: &'static QuantType,
+    /// Output width.
+    pub rows: usize,
+    /// Input width: the length of a row in the file.
+    pub cols: usize,
+    /// Bytes of one matrix.
+    pub(crate) bytes: usize,
+}
+
+impl Tensor {
+    /// The matrix, as a view into the file.
+    pub fn matrix<'a>(&self, gguf: &'a Gguf) -> Matrix<'a> {
+        self.slice(gguf, 0)
+    }
+
+    /// Matrix number `expert` of a stack.
+    pub fn slice<'a>(&self, gguf: &'a Gguf, expert: usize) -> Matrix<'a> {
+        let data = gguf.data(&gguf.tensors()[self.index]);
+        let bytes = &data[expert * self.bytes..][..self.bytes];
+        Matrix {
+            quant: self.quant,
+            rows: self.rows,
+            cols: self.cols,
+            bytes,
+        }
+    }
+}
+
+/// A matrix with an optional bias: y = W x + b.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// W.
+    pub weight: Tensor,
+    /// b.
+    pub bias: Option<Vec<f32>>,
+}
+
+impl Linear {
+    /// Adds the bias to every row of `out`.
+    pub fn add_bias(&self, out: &mut [f32]) {
+        if let Some(bias) = &self.bias {
+            for row in out.chunks_exact_mut(bias.len()) {
+                ops::add(row, bias);
+            }
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// One product over all rows of `x`.
+    pub fn linear(&mut self, linear: &Linear, x: &[f32], out: &mut [f32]) {
+        self.linears(x, [(linear, out)]);
+    }
+
+    /// Several products of the same input, which the threads share as one piece of work.
+    pub fn linears<const N: usize>(&mut self, x: &[f32], mut parts: [(&Linear, &mut [f32]); N]) {
+        let gguf = self.gguf;
+        let mut products = parts.each_mut().map(|(linear, out)| Product {
+            weights: linear.weight.matrix(gguf),
+            out,
+        });
+        self.compute.matmul(x, self.n, &mut products);
+        for (linear, out) in &mut parts {
+            linear.add_bias(out);
+        }
+    }
+}

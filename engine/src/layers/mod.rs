@@ -1,0 +1,57 @@
+//! The parts that architectures are made of: norms, attention, feed-forwards, and how they are joined around the residual
+//! stream. Flows in: one batch of token ids at a position ([`Pass`]). Flows out: hidden states, and logits for the rows
+//! that are wanted. Parts hold handles to tensors, never their bytes; all buffers are given to them.
+
+mod attention;
+mod decoder;
+mod feed_forward;
+mod linear;
+mod moe;
+mod norm;
+mod rope;
+
+pub use attention::Attention;
+pub use decoder::{Block, Buffers, Decoder, Residual};
+pub use feed_forward::GatedFeedForward;
+pub use linear::{Linear, Tensor};
+pub use moe::{ExpertRouting, MixtureOfExperts};
+pub use norm::Norm;
+pub use rope::{Rope, RopeId, Scaling};
+
+use gristmill_gguf::Gguf;
+use gristmill_kernels::Compute;
+use gristmill_kernels::ops::RopeTable;
+
+use crate::cache::Cache;
+
+/// One part of a block: a function of the residual stream, position by position or over the past.
+pub trait Layer: Send + Sync {
+    /// f32 values of scratch for each position of a batch.
+    fn scratch(&self) -> usize;
+
+    /// `out` = f(`x`), both `pass.n` rows of the embedding width.
+    fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], scratch: &mut [f32]);
+}
+
+/// What a layer may use while one batch goes through the model.
+pub struct Pass<'a> {
+    /// The file, for the bytes of the weights.
+    pub gguf: &'a Gguf,
+    /// The threads and their kernels.
+    pub compute: &'a mut Compute,
+    /// State of the sequence, by [`CacheId`](crate::cache::CacheId).
+    pub caches: &'a mut [Cache],
+    /// Rotations of the batch's positions, by [`RopeId`].
+    pub ropes: &'a [RopeTable],
+    /// Position of the first token.
+    pub first: usize,
+    /// Number of tokens.
+    pub n: usize,
+}
+
+/// Cuts the next `len` values off a scratch buffer.
+fn cut<'s>(scratch: &mut &'s mut [f32], len: usize) -> &'s mut [f32] {
+    let (head, tail) = std::mem::take(scratch).split_at_mut(len);
+    *scratch = tail;
+    head
+}

@@ -1,0 +1,22 @@
+//! Normalisation of rows.
+
+use gristmill_kernels::ops;
+
+/// Root-mean-square norm (Zhang and Sennrich 2019, arXiv:1910.07467) with a weight for each column.
+#[derive(Debug, Clone)]
+pub struct Norm {
+    /// The weights; their number is the length of a row.
+    pub weight: Vec<f32>,
+    /// Added to the mean square (`attention.layer_norm_rms_epsilon`).
+    pub epsilon: f32,
+}
+
+impl Norm {
+    /// `out` = norm of each row of `x`.
+    pub fn forward(&self, x: &[f32], out: &mut [f32]) {
+        let width = self.weight.len();
+        for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            ops::rms_norm(x, Some(&self.weight), self.epsilon, out);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Every registered architecture against the logits of the reference implementation.
+
+mod common;
+
+use common::{Feeding, Fixture};
+use gristmill_engine::{CacheType, ContextOptions, Logits, Model, arch::ARCHS};
+use gristmill_gguf::Gguf;
+
+/// All fixtures that hold a model for the registry: of the shared folder where it is there, else of `testdata`.
+fn fixtures() -> Vec<Fixture> {
+    let shared: Vec<_> = ["archs", "archs-variants"]
+        .iter()
+        .filter_map(|f| common::shared(f))
+        .collect();
+    let folders = if shared.is_empty() {
+        vec![common::testdata().join("archs")]
+    } else {
+        shared
+    };
+    folders.iter().flat_map(|f| Fixture::all(f)).collect()
+}
+
+fn is_registered(fixture: &Fixture) -> bool {
+    ARCHS.iter().any(|a| a.name == fixture.arch())
+}
+
+#[test]
+fn logits_agree_with_the_reference() {
+    let (mut failures, mut skipped, mut tested) = (Vec::new(), Vec::new(), 0);
+    for fixture in fixtures() {
+        if !fixture.path("head").exists()
+            || !fixture.path("logits").exists()
+            || !is_registered(&fixture)
+        {
+            skipped.push(fixture.name);
+            continue;
+        }
+        tested += 1;
+        let model = Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap();
+        let (tokens, reference) = (fixture.tokens(), fixture.logits("logits"));
+        for feeding in [Feeding::Batch, Feeding::Single, Feeding::Chunks(13)] {
+            let mut of_one_thread = Vec::new();
+            for threads in 1..=3 {
+                let mut context = model.context(&common::exact(threads)).unwrap();
+                let ours = common::logits(&mut context, &tokens, feeding);
+                let nmse = common::nmse(&ours, &reference);
+                if threads == 1 {
+                    println!("{:24} {feeding:10?} nmse {nmse:.1e}", fixture.name);
+                    of_one_thread = ours.clone();
+                }
+                if nmse.is_nan() || nmse >= 1e-6 {
+                    failures.push(format!(
+                        "{} {feeding:?} {threads} threads: nmse {nmse:.1e}",
+                        fixture.name
+                    ));
+                }
+                if ours
+                    .iter()
+                    .zip(&of_one_thread)
+                    .any(|(a, b)| a.to_bits() != b.to_bits())
+                {
+                    failures.push(format!(
+                        "{} {feeding:?}: {threads} threads differ from 1",
+                        fixture.name
+                    ));
+                }
+            }
+        }
+    }
+    println!(
+        "skipped, not registered or of another kind: {}",
+        skipped.join(" ")
+    );
+    assert!(tested >= 10, "only {tested} fixtures were found");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_architecture_has_a_fixture() {
+    let fixtures = fixtures();
+    for arch in ARCHS {
+        assert!(
+            fixtures.iter().any(|f| f.arch() == arch.name),
+            "{} has none",
+            arch.name
+        );
+    }
+}
+
+#[test]
+fn quantized_logits_agree_with_exact_activations() {
+    let mut tested = 0;
+    for fixture in fixtures() {
+        if !fixture.path("gguf").exists()
+            || !fixture.path("f32act.logits").exists()
+            || !is_registered(&fixture)
+        {
+            continue;
+        }
+        let model = match Model::open(fixture.path("gguf"), &Default::default()) {
+            Err(gristmill_engine::Error::TensorType { kind, .. }) => {
+                println!("skipped: {} needs {kind}", fixture.name);
+                continue;
+            }
+            model => model.unwrap(),
+        };
+        tested += 1;
+        let reference = fixture.logits("f32act.logits");
+        for feeding in [Feeding::Batch, Feeding::Single] {
+            let mut context = model.context(&common::exact(2)).unwrap();
+            let nmse = common::nmse(
+                &common::logits(&mut context, &fixture.tokens(), feeding),
+                &reference,
+            );
+            println!("{:24} {feeding:10?} nmse {nmse:.1e}", fixture.name);
+            assert!(nmse < 2e-3, "{} {feeding:?}: nmse {nmse:.1e}", fixture.name);
+        }
+    }
+    assert!(tested > 0);
+}
+
+#[test]
+fn smaller_caches_change_little() {
+    let find = |name: &str| fixtures().into_iter().find(|f| f.name == name).unwrap();
+    for (name, cache, limit) in [
+        ("llama-dense", CacheType::F16, 1e-5),
+        ("gemma3-gqa", CacheType::F16, 1e-4),
+        ("llama-dense", CacheType::Q8_0, 1e-3),
+    ] {
+        let fixture = find(name);
+        let model = Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap();
+        let options = ContextOptions {
+            cache_keys: cache,
+            cache_values: cache,
+            ..common::exact(2)
+        };
+        let mut context = model.context(&options).unwrap();
+        let ours = common::logits(&mut context, &fixture.tokens(), Feeding::Chunks(7));
+        let nmse = common::nmse(&ours, &fixture.logits("logits"));
+        println!("{name:24} {cache} nmse {nmse:.1e}");
+        assert!(nmse < limit, "{name} {cache}: {nmse:.1e}");
+    }
+}
+
+#[test]
+fn windows_forget_and_say_so() {
+    let fixture = fixtures()
+        .into_iter()
+        .find(|f| f.name == "gemma3-gqa")
+        .unwrap();
+    let model = Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap();
+    let tokens = fixture.tokens();
+    // A ring of 16 + 4 - 1 slots.
+    let mut context = model
+        .context(&ContextOptions {
+            batch: 4,
+            ..common::exact(1)
+        })
+        .unwrap();
+    let whole = common::logits(&mut context, &tokens, Feeding::Batch);
+    assert!(matches!(
+        context.truncate(20),
+        Err(gristmill_engine::Error::Truncate { to: 20, .. })
+    ));
+    assert_eq!(context.position(), tokens.len());
+    // One batch back is always possible, and gives the same logits again.
+    let vocab = model.vocab_size();
+    context.truncate(tokens.len() - 4).unwrap();
+    let again = context
+        .feed(&tokens[tokens.len() - 4..], Logits::All)
+        .unwrap();
+    assert_eq!(again, &whole[(tokens.len() - 4) * vocab..]);
+    // A prefix that is not held any more is fed again.
+    let other: Vec<u32> = tokens[..30].iter().copied().chain([1, 2, 3]).collect();
+    assert_eq!(context.keep_prefix(&other), 0);
+    context.feed(&other[..30], Logits::None).unwrap();
+    assert_eq!(context.keep_prefix(&tokens[..30]), 29);
+    let last = context.feed(&tokens[29..30], Logits::Last).unwrap();
+    assert_eq!(last, &whole[29 * vocab..30 * vocab]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let fixture = fixtures()
+        .into_iter()
+        .find(|f| f.name == "llama-dense")
+        .unwrap();
+    let model = Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap();
+    let huge = ContextOptions {
+        context_length: Some(1 << 50),
+        ..Default::default()
+    };
+    let error = model.context(&huge).err().unwrap().to_string();
+    assert!(
+        error.contains("-c ") && error.contains("available"),
+        "{error}"
+    );
+    let mut context = model.context(&common::exact(1)).unwrap();
+    let error = context
+        .feed(&[0; 257], Logits::None)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("257") && error.contains("256"), "{error}");
+    let error = context.feed(&[128], Logits::None).unwrap_err().to_string();
+    assert!(error.contains("128"), "{error}");
+    assert_eq!(context.position(), 0);
+    assert_eq!(context.feed(&[], Logits::Last).unwrap().len(), 0);
+}

@@ -1,0 +1,200 @@
+//! Where the tests find references, and how a fixture without weights becomes a model.
+//!
+//! References: the folder that `GRISTMILL_SHARED` names, else `shared` beside the workspace, else what `testdata` holds.
+#![allow(dead_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gristmill_engine::{Context, ContextOptions, Logits, Model};
+use gristmill_gguf::Gguf;
+use sha2::{Digest, Sha256};
+
+pub fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata")
+}
+
+/// The folder of conformance references, if it is there.
+pub fn shared(folder: &str) -> Option<PathBuf> {
+    let root = match std::env::var_os("GRISTMILL_SHARED") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+    };
+    let folder = root.join("conformance").join(folder);
+    if !folder.is_dir() {
+        println!("skipped: {} is not there", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+/// A real model in the cache folder, if it is there.
+pub fn real_model(file: &str) -> Option<Arc<Model>> {
+    let folder = std::env::var_os("GRISTMILL_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/gristmill")))?;
+    let path = folder.join(file);
+    if !path.is_file() {
+        println!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(Model::open(&path, &Default::default()).unwrap())
+}
+
+/// A reference model: its description, and the file that it becomes.
+pub struct Fixture {
+    pub name: String,
+    pub folder: PathBuf,
+    pub json: serde_json::Value,
+}
+
+impl Fixture {
+    /// All of a folder, by name.
+    pub fn all(folder: &Path) -> Vec<Fixture> {
+        let mut fixtures = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "json") {
+                let name = path.file_stem().unwrap().to_str().unwrap().to_string();
+                let json = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+                fixtures.push(Fixture {
+                    name,
+                    folder: folder.to_path_buf(),
+                    json,
+                });
+            }
+        }
+        fixtures.sort_by(|a, b| a.name.cmp(&b.name));
+        fixtures
+    }
+
+    pub fn path(&self, extension: &str) -> PathBuf {
+        self.folder.join(format!("{}.{extension}", self.name))
+    }
+
+    pub fn arch(&self) -> &str {
+        self.json["arch"].as_str().unwrap_or("")
+    }
+
+    pub fn tokens(&self) -> Vec<u32> {
+        self.json["tokens"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|t| t.as_u64().unwrap() as u32)
+            .collect()
+    }
+
+    pub fn logits(&self, extension: &str) -> Vec<f32> {
+        let bytes = fs::read(self.path(extension)).unwrap();
+        bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect()
+    }
+
+    /// The whole file: `head`, and weights out of the generator.
+    pub fn expand(&self) -> Vec<u8> {
+        let mut bytes = fs::read(self.path("head")).unwrap();
+        let start = bytes.len();
+        bytes.resize(
+            start + self.json["data_bytes"].as_u64().unwrap() as usize,
+            0,
+        );
+        let seed = self.json["seed"].as_u64().unwrap();
+        let gguf = Gguf::from_bytes(bytes.clone()).unwrap();
+        for tensor in gguf.tensors() {
+            let at = tensor.offset() as usize;
+            let count: u64 = tensor.dims().iter().product();
+            for (i, out) in bytes[at..]
+                .chunks_exact_mut(4)
+                .take(count as usize)
+                .enumerate()
+            {
+                out.copy_from_slice(&weight(tensor.name(), seed, i as u64).to_le_bytes());
+            }
+        }
+        let sum: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(
+            sum,
+            self.json["gguf_sha256"].as_str().unwrap(),
+            "{}",
+            self.name
+        );
+        bytes
+    }
+}
+
+/// Element `i` of a tensor: FNV-1a of the name starts a splitmix64 sequence.
+fn weight(name: &str, seed: u64, i: u64) -> f32 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+    });
+    let mut x = (hash ^ seed).wrapping_add((i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^= x >> 31;
+    let v = ((x >> 40) as f32 * 2f32.powi(-24) - 0.5) * 0.35;
+    let around_one = (name.contains("norm") && name.ends_with(".weight"))
+        || name.contains("rope_freqs")
+        || name.contains("rope_factors")
+        || name.ends_with(".act.scales");
+    if around_one {
+        1.0 + v
+    } else if name.contains("ssm_a") {
+        -v.abs()
+    } else {
+        v
+    }
+}
+
+/// How a prompt is cut up.
+#[derive(Debug, Clone, Copy)]
+pub enum Feeding {
+    Batch,
+    Single,
+    Chunks(usize),
+}
+
+/// Logits for all tokens, fed in one of the ways.
+pub fn logits(context: &mut Context, tokens: &[u32], feeding: Feeding) -> Vec<f32> {
+    let chunk = match feeding {
+        Feeding::Batch => tokens.len(),
+        Feeding::Single => 1,
+        Feeding::Chunks(n) => n,
+    };
+    context.reset();
+    let mut all = Vec::new();
+    for ids in tokens.chunks(chunk) {
+        all.extend_from_slice(context.feed(ids, Logits::All).unwrap());
+    }
+    all
+}
+
+/// Sum of squared differences over the sum of squares of the reference.
+pub fn nmse(ours: &[f32], reference: &[f32]) -> f64 {
+    assert_eq!(ours.len(), reference.len());
+    let pairs = || {
+        ours.iter()
+            .zip(reference)
+            .map(|(&a, &b)| (f64::from(a), f64::from(b)))
+    };
+    let error: f64 = pairs().map(|(a, b)| (a - b) * (a - b)).sum();
+    error / pairs().map(|(_, b)| b * b).sum::<f64>()
+}
+
+/// A context with a cache of full precision.
+pub fn exact(threads: usize) -> ContextOptions {
+    use gristmill_engine::CacheType::F32;
+    ContextOptions {
+        context_length: Some(256),
+        threads: Some(threads),
+        cache_keys: F32,
+        cache_values: F32,
+        ..Default::default()
+    }
+}

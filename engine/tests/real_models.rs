@@ -1,0 +1,263 @@
+//! Real models against the reference's greedy generations and perplexities. Needs the models in the cache folder and the
+//! shared references; says what it skips.
+
+mod common;
+
+use gristmill_engine::eval::perplexity::{Options, Perplexity, State};
+use gristmill_engine::{ContextOptions, Logits, Model};
+use std::fs;
+use std::sync::Arc;
+
+const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+const GEMMA3: &str = "gemma-3-270m-q4_k_m.gguf";
+
+fn reference(folder: &str) -> Option<serde_json::Value> {
+    let folder = common::shared(folder)?;
+    Some(serde_json::from_slice(&fs::read(folder.join("reference.json")).unwrap()).unwrap())
+}
+
+fn ids(value: &serde_json::Value) -> Vec<u32> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_u64().unwrap() as u32)
+        .collect()
+}
+
+fn argmax(row: &[f32]) -> u32 {
+    (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32
+}
+
+/// Teacher-forced: the reference's ids go in, and ours must agree wherever the reference was sure.
+fn generations_agree(file: &str, sure_gap: f64) {
+    let Some(reference) = reference("generation") else {
+        return;
+    };
+    let Some(model) = common::real_model(file) else {
+        return;
+    };
+    let (mut steps, mut equal, mut worst) = (0, 0, 0.0_f64);
+    for run in reference["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|r| r["model"] == file)
+    {
+        let (prompt, generated) = (ids(&run["prompt_ids"]), ids(&run["ids"]));
+        let options = ContextOptions {
+            context_length: Some(512),
+            threads: Some(2),
+            ..Default::default()
+        };
+        let mut context = model.context(&options).unwrap();
+        let mut ours = vec![argmax(context.feed(&prompt, Logits::Last).unwrap())];
+        // One token at a time, as generation does; the last one is not fed.
+        for &id in &generated[..generated.len() - 1] {
+            ours.push(argmax(context.feed(&[id], Logits::Last).unwrap()));
+        }
+        for (step, (ours, id)) in ours.iter().zip(&generated).enumerate() {
+            let gap = run["top2_gap"][step].as_f64().unwrap();
+            steps += 1;
+            if ours == id {
+                equal += 1;
+            } else {
+                worst = worst.max(gap);
+                assert!(
+                    gap < sure_gap,
+                    "{file}, '{}', step {step}: {ours} for {id}, gap {gap}",
+                    run["prompt"]
+                );
+            }
+        }
+    }
+    println!("{file}: {equal} of {steps} steps equal, largest gap of the others {worst}");
+    assert!(
+        steps > 0 && f64::from(equal) >= 0.95 * f64::from(steps),
+        "{file}: {equal} of {steps}"
+    );
+}
+
+#[test]
+fn smollm2_generates_what_the_reference_does() {
+    generations_agree(SMOLLM2, 0.4);
+}
+
+#[test]
+fn gemma3_generates_what_the_reference_does() {
+    generations_agree(GEMMA3, 1.2);
+}
+
+fn corpus(model: &Model) -> Option<Vec<u32>> {
+    let text = fs::read_to_string(common::shared("perplexity")?.join("corpus.txt")).unwrap();
+    let tokenizer = model.tokenizer().unwrap();
+    Some(tokenizer.encode(text.strip_suffix('\n').unwrap_or(&text), true, false))
+}
+
+fn context_for(model: &Arc<Model>) -> gristmill_engine::Context {
+    model
+        .context(&ContextOptions {
+            context_length: Some(512),
+            threads: Some(2),
+            ..Default::default()
+        })
+        .unwrap()
+}
+
+/// The first chunks; all 20 with `GRISTMILL_CHUNKS=20`, which takes a release build.
+fn perplexity_agrees(file: &str) {
+    let Some(reference) = reference("perplexity") else {
+        return;
+    };
+    let Some(model) = common::real_model(file) else {
+        return;
+    };
+    let Some(tokens) = corpus(&model) else {
+        return;
+    };
+    let runs = reference["runs"].as_array().unwrap();
+    let expected = &runs.iter().find(|r| r["model"] == file).unwrap();
+    let chunks = std::env::var("GRISTMILL_CHUNKS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(2);
+    let mut context = context_for(&model);
+    let options = Options {
+        n_ctx: 512,
+        chunks: Some(chunks),
+    };
+    let mut last = 0.0;
+    for chunk in Perplexity::new(&mut context, tokens, options, None).unwrap() {
+        let chunk = chunk.unwrap();
+        let expected = expected["cumulative_ppl"][chunk.index].as_f64().unwrap();
+        last = chunk.cumulative / expected - 1.0;
+        println!(
+            "{file} [{}] {:.4} ({:+.2} %)",
+            chunk.index + 1,
+            chunk.cumulative,
+            100.0 * last
+        );
+        assert!(
+            last.abs() < 0.02,
+            "{file} chunk {}: {} for {expected}",
+            chunk.index,
+            chunk.cumulative
+        );
+    }
+    if chunks == 20 {
+        assert!(last.abs() < 0.005, "{file}: {last}");
+    }
+}
+
+#[test]
+fn smollm2_has_the_reference_perplexity() {
+    perplexity_agrees(SMOLLM2);
+}
+
+#[test]
+fn gemma3_has_the_reference_perplexity() {
+    perplexity_agrees(GEMMA3);
+}
+
+#[test]
+fn an_interrupted_evaluation_goes_on_where_it_was() {
+    let Some(model) = common::real_model(SMOLLM2) else {
+        return;
+    };
+    let Some(tokens) = corpus(&model) else {
+        return;
+    };
+    let options = Options {
+        n_ctx: 64,
+        chunks: Some(4),
+    };
+    let mut context = context_for(&model);
+    let whole: Vec<_> = Perplexity::new(&mut context, tokens.clone(), options, None)
+        .unwrap()
+        .flatten()
+        .collect();
+    let mut first = Perplexity::new(&mut context, tokens.clone(), options, None).unwrap();
+    first.by_ref().take(2).for_each(drop);
+    let saved = serde_json::to_string(first.state()).unwrap();
+    let state: State = serde_json::from_str(&saved).unwrap();
+    let rest: Vec<_> = Perplexity::new(&mut context, tokens.clone(), options, Some(state.clone()))
+        .unwrap()
+        .flatten()
+        .collect();
+    assert_eq!(rest, whole[2..]);
+    // Another text is refused.
+    assert!(Perplexity::new(&mut context, tokens[1..].to_vec(), options, Some(state)).is_err());
+}
+
+#[test]
+fn generation_stops_for_every_reason() {
+    use gristmill_engine::{GenerateOptions, StopReason};
+    let Some(model) = common::real_model(SMOLLM2) else {
+        return;
+    };
+    let tokenizer = model.tokenizer().unwrap();
+    let prompt = tokenizer.encode("The capital of France is", true, false);
+    let mut context = model
+        .context(&ContextOptions {
+            context_length: Some(40),
+            ..Default::default()
+        })
+        .unwrap();
+    let mut run = |options: GenerateOptions, stop_after: Option<usize>| {
+        context.reset();
+        let handle = context.stop_handle();
+        let mut generation = context.generate(&prompt, options).unwrap();
+        let (mut text, mut count) = (String::new(), 0);
+        while let Some(piece) = generation.next() {
+            text += &piece.unwrap().text;
+            count += 1;
+            if Some(count) == stop_after {
+                handle.stop();
+            }
+        }
+        assert_eq!(generation.timings().generated_tokens, count);
+        assert_eq!(generation.timings().prompt_tokens, prompt.len());
+        (text, count, generation.stop_reason().unwrap())
+    };
+    let greedy = GenerateOptions {
+        sampler: gristmill_engine::SamplerOptions::greedy(),
+        ..Default::default()
+    };
+    let (text, count, reason) = run(
+        GenerateOptions {
+            max_tokens: Some(12),
+            ..greedy.clone()
+        },
+        None,
+    );
+    assert_eq!((count, reason), (12, StopReason::Length));
+    assert!(text.contains("Paris"), "{text}");
+    let (cut, _, reason) = run(
+        GenerateOptions {
+            stop: vec!["Paris".into()],
+            ..greedy.clone()
+        },
+        None,
+    );
+    assert_eq!(reason, StopReason::String);
+    assert!(text.starts_with(&cut) && !cut.contains("Paris"), "{cut}");
+    let (_, count, reason) = run(
+        GenerateOptions {
+            ignore_end: true,
+            ..greedy.clone()
+        },
+        None,
+    );
+    assert_eq!(
+        (count, reason),
+        (40 - prompt.len() + 1, StopReason::ContextFull)
+    );
+    let (_, count, reason) = run(
+        GenerateOptions {
+            ignore_end: true,
+            ..greedy
+        },
+        Some(3),
+    );
+    assert_eq!((count, reason), (4, StopReason::Interrupt));
+}
