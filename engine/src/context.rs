@@ -242,15 +242,10 @@ impl Session {
         }
         for (start, batch) in (0..).step_by(self.batch).zip(ids.chunks(self.batch)) {
             self.stopped()?;
-            self.forward(model, batch);
             let rows = wanted(from, start, batch.len());
-            if !rows.is_empty() {
-                let at = start + rows.start - from;
-                let out = &mut self.logits[at * vocab..][..rows.len() * vocab];
-                model
-                    .decoder
-                    .logits(&model.gguf, &mut self.compute, &mut self.buffers, rows, out);
-            }
+            self.forward(model, batch, rows.start);
+            let at = (start + rows.start).saturating_sub(from);
+            self.logits(model, rows, at);
         }
         Ok(&self.logits[..values])
     }
@@ -259,12 +254,9 @@ impl Session {
     /// text to hand out.
     pub(crate) fn extend(&mut self, model: &Model, id: u32) -> Result<&[f32], Error> {
         self.check(model, &[id])?;
-        self.forward(model, &[id]);
-        let out = &mut self.logits[..model.vocab_size()];
-        model
-            .decoder
-            .logits(&model.gguf, &mut self.compute, &mut self.buffers, 0..1, out);
-        Ok(out)
+        self.forward(model, &[id], 0);
+        self.logits(model, 0..1, 0);
+        Ok(&self.logits[..model.vocab_size()])
     }
 
     fn feed_slabs(
@@ -281,15 +273,13 @@ impl Session {
         }
         for (start, batch) in (0..).step_by(self.batch).zip(ids.chunks(self.batch)) {
             self.stopped()?;
-            self.forward(model, batch);
             let rows = wanted(from, start, batch.len());
+            self.forward(model, batch, rows.start);
             for first in rows.clone().step_by(SLAB) {
                 let slab = first..rows.end.min(first + SLAB);
-                let out = &mut self.logits[..slab.len() * vocab];
-                model
-                    .decoder
-                    .logits(&model.gguf, &mut self.compute, &mut self.buffers, slab, out);
-                sink(&mut self.compute, start + first, out);
+                let values = slab.len() * vocab;
+                self.logits(model, slab, 0);
+                sink(&mut self.compute, start + first, &self.logits[..values]);
             }
         }
         Ok(())
@@ -310,22 +300,41 @@ impl Session {
         }
     }
 
-    /// One batch through all blocks.
-    fn forward(&mut self, model: &Model, ids: &[u32]) {
-        let (first, n) = (self.tokens.len(), ids.len());
+    /// One batch through all blocks; `wanted` is the first row whose hidden state is asked for.
+    fn forward(&mut self, model: &Model, ids: &[u32], wanted: usize) {
         for table in &mut self.ropes {
-            table.prepare(first, n);
+            table.prepare(self.tokens.len(), ids.len());
         }
-        let mut pass = Pass {
+        let (mut pass, buffers, _) = self.pass(model, ids.len());
+        model.decoder.forward(&mut pass, ids, wanted, buffers);
+        self.tokens.extend_from_slice(ids);
+    }
+
+    /// Logits of some rows of the last batch, into the rows from `at` on.
+    fn logits(&mut self, model: &Model, rows: Range<usize>, at: usize) {
+        if !rows.is_empty() {
+            let (mut pass, buffers, logits) = self.pass(model, rows.len());
+            let vocab = model.vocab_size();
+            let out = &mut logits[at * vocab..][..rows.len() * vocab];
+            model.decoder.logits(&mut pass, buffers, rows.start, out);
+        }
+    }
+
+    /// What `n` rows need to go through layers.
+    fn pass<'s>(
+        &'s mut self,
+        model: &'s Model,
+        n: usize,
+    ) -> (Pass<'s>, &'s mut Buffers, &'s mut [f32]) {
+        let pass = Pass {
             gguf: &model.gguf,
             compute: &mut self.compute,
             caches: &mut self.caches,
             ropes: &self.ropes,
-            first,
+            first: self.tokens.len(),
             n,
         };
-        model.decoder.forward(&mut pass, ids, &mut self.buffers);
-        self.tokens.extend_from_slice(ids);
+        (pass, &mut self.buffers, &mut self.logits)
     }
 
     fn stopped(&self) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use crate::attention::{Attention, AttentionScratch};
 use crate::isa::Isa;
 use crate::isa::float::Floats;
 use crate::ops::{self, Activation};
-use crate::pool::{Team, performance_cores};
+use crate::pool::{Grid, Team, performance_cores};
 use crate::quant::QuantType;
 use crate::{cpu, gemm};
 
@@ -281,6 +281,15 @@ impl Compute {
     pub fn parallel(&self, tasks: usize, f: impl Fn(usize) + Sync) {
         let limit = self.limit.load(Ordering::Relaxed);
         self.team.for_each(limit, tasks, |_, index| f(index));
+    }
+
+    /// Cuts `out` into pieces of `piece` values and calls `f(first, values)` for each, `first` being the index of the
+    /// piece's first value, on as many threads as the last product used.
+    pub fn pieces(&self, piece: usize, out: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync) {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let rows = out.len();
+        let grid = Grid { out, rows, strip_rows: piece.max(1) };
+        self.team.strips(limit, &mut [grid], |_, mut strip| f(strip.first, strip.column(0)));
     }
 
     /// `out = softmax(q · keys) · values` for `n` queries at consecutive positions, see [`Attention::run`].

@@ -64,8 +64,8 @@ impl Layer for Attention {
             ],
         );
         if let Some((query_norm, key_norm)) = &self.norms {
-            query_norm.forward(queries, normed_queries);
-            key_norm.forward(keys, normed_keys);
+            query_norm.forward(pass, queries, normed_queries);
+            key_norm.forward(pass, keys, normed_keys);
             (queries, keys) = (normed_queries, normed_keys);
         }
         if let Some(rope) = self.rope {

@@ -1,9 +1,6 @@
 //! A decoder: embeddings, blocks around a residual stream, a last norm and the output matrix.
 
-use std::ops::Range;
-
-use gristmill_gguf::Gguf;
-use gristmill_kernels::{Compute, ops};
+use gristmill_kernels::ops;
 
 use super::{Layer, Linear, Norm, Pass, Rope, Tensor};
 use crate::cache::CacheShape;
@@ -102,53 +99,58 @@ impl Decoder {
         }
     }
 
-    /// Runs the tokens of one batch through all blocks; the hidden states stay in `buffers`.
-    pub fn forward(&self, pass: &mut Pass<'_>, ids: &[u32], buffers: &mut Buffers) {
-        let values = pass.n * self.width();
-        let x = &mut buffers.x[..values];
-        let normed = &mut buffers.normed[..values];
-        let out = &mut buffers.out[..values];
+    /// Runs the tokens of one batch through all blocks. The hidden states of rows from `wanted` on stay in `buffers`;
+    /// for the rows before them, only what later tokens need is computed.
+    pub fn forward(&self, pass: &mut Pass<'_>, ids: &[u32], wanted: usize, buffers: &mut Buffers) {
+        let (n, width) = (pass.n, self.width());
+        let Buffers {
+            x,
+            normed,
+            out,
+            scratch,
+        } = buffers;
+        let x = &mut x[..n * width];
         pass.compute.rows(self.embedding.matrix(pass.gguf), ids, x);
         if let Some(scale) = self.embedding_scale {
-            ops::scale(x, scale);
+            pass.each_row(width, x, |_, row| ops::scale(row, scale));
         }
-        for step in self.blocks.iter().flat_map(|b| &b.0) {
-            step.norm.forward(x, normed);
-            step.layer.forward(pass, normed, out, &mut buffers.scratch);
+        let steps = || self.blocks.iter().flat_map(|b| &b.0);
+        let local_from = steps().count() - steps().rev().take_while(|s| s.layer.is_local()).count();
+        for (number, step) in steps().enumerate() {
+            let first = if number < local_from { 0 } else { wanted };
+            if first == n {
+                return;
+            }
+            pass.n = n - first;
+            let x = &mut x[first * width..];
+            let (normed, out) = (&mut normed[..x.len()], &mut out[..x.len()]);
+            step.norm.forward(pass, x, normed);
+            step.layer.forward(pass, normed, out, scratch);
             match &step.post_norm {
                 Some(norm) => {
-                    norm.forward(out, normed);
-                    ops::add(x, normed);
+                    norm.forward(pass, out, normed);
+                    pass.add(width, x, normed);
                 }
-                None => ops::add(x, out),
+                None => pass.add(width, x, out),
             }
         }
     }
 
-    /// The logits of some rows of the batch that went through [`Self::forward`] last.
+    /// The logits of some rows of the batch that went through [`Self::forward`] last, as `pass.n` rows.
     pub fn logits(
         &self,
-        gguf: &Gguf,
-        compute: &mut Compute,
+        pass: &mut Pass<'_>,
         buffers: &mut Buffers,
-        rows: Range<usize>,
+        first: usize,
         out: &mut [f32],
     ) {
-        let (n, width) = (rows.len(), self.width());
-        let normed = &mut buffers.normed[..n * width];
-        self.norm
-            .forward(&buffers.x[rows.start * width..rows.end * width], normed);
-        Pass {
-            gguf,
-            compute,
-            caches: &mut [],
-            ropes: &[],
-            first: 0,
-            n,
-        }
-        .linear(&self.output, normed, out);
+        let width = self.width();
+        let x = &buffers.x[first * width..][..pass.n * width];
+        let normed = &mut buffers.normed[..x.len()];
+        self.norm.forward(pass, x, normed);
+        pass.linear(&self.output, normed, out);
         if let Some(cap) = self.logit_softcap {
-            ops::softcap(out, cap);
+            pass.each_row(self.vocab_size(), out, |_, row| ops::softcap(row, cap));
         }
     }
 }

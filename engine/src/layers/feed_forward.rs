@@ -18,6 +18,10 @@ impl Layer for GatedFeedForward {
         2 * self.up.weight.rows
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {
         let hidden = cut(&mut scratch, pass.n * self.up.weight.rows);
         if self.gate.bias.is_none() && self.up.bias.is_none() {

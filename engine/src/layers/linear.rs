@@ -48,17 +48,6 @@ pub struct Linear {
     pub bias: Option<Vec<f32>>,
 }
 
-impl Linear {
-    /// Adds the bias to every row of `out`.
-    pub fn add_bias(&self, out: &mut [f32]) {
-        if let Some(bias) = &self.bias {
-            for row in out.chunks_exact_mut(bias.len()) {
-                ops::add(row, bias);
-            }
-        }
-    }
-}
-
 impl Pass<'_> {
     /// One product over all rows of `x`.
     pub fn linear(&mut self, linear: &Linear, x: &[f32], out: &mut [f32]) {
@@ -74,7 +63,9 @@ impl Pass<'_> {
         });
         self.compute.matmul(x, self.n, &mut products);
         for (linear, out) in &mut parts {
-            linear.add_bias(out);
+            if let Some(bias) = &linear.bias {
+                self.each_row(bias.len(), out, |_, row| ops::add(row, bias));
+            }
         }
     }
 }

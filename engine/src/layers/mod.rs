@@ -19,8 +19,8 @@ pub use norm::Norm;
 pub use rope::{Rope, RopeId, Scaling};
 
 use gristmill_gguf::Gguf;
-use gristmill_kernels::Compute;
-use gristmill_kernels::ops::RopeTable;
+use gristmill_kernels::ops::{self, RopeTable};
+use gristmill_kernels::{Compute, FEW_COLUMNS};
 
 use crate::cache::Cache;
 
@@ -28,6 +28,12 @@ use crate::cache::Cache;
 pub trait Layer: Send + Sync {
     /// f32 values of scratch for each position of a batch.
     fn scratch(&self) -> usize;
+
+    /// Whether what it gives for a position depends on that position alone: it need not run for positions that nobody
+    /// asks for.
+    fn is_local(&self) -> bool {
+        false
+    }
 
     /// `out` = f(`x`), both `pass.n` rows of the embedding width.
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], scratch: &mut [f32]);
@@ -47,6 +53,30 @@ pub struct Pass<'a> {
     pub first: usize,
     /// Number of tokens.
     pub n: usize,
+}
+
+/// Values of a piece of work that is worth handing to another thread.
+const PIECE: usize = 16 * 1024;
+
+impl Pass<'_> {
+    /// Calls `f` with every row of `out` and its number, on all threads if the batch is a prompt's.
+    fn each_row(&self, width: usize, out: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync) {
+        let all = |first: usize, rows: &mut [f32]| {
+            for (row, out) in (first / width..).zip(rows.chunks_exact_mut(width)) {
+                f(row, out);
+            }
+        };
+        if self.n <= FEW_COLUMNS {
+            all(0, out);
+        } else {
+            self.compute.pieces(PIECE.next_multiple_of(width), out, all);
+        }
+    }
+
+    /// `x += y`, both rows of `width` values.
+    fn add(&self, width: usize, x: &mut [f32], y: &[f32]) {
+        self.each_row(width, x, |row, x| ops::add(x, &y[row * width..][..width]));
+    }
 }
 
 /// Cuts the next `len` values off a scratch buffer.

@@ -53,6 +53,10 @@ impl Layer for MixtureOfExperts {
         2 * self.routing.count + 2 * self.gate.cols + self.gate.rows
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {
         let (n, width, experts) = (pass.n, self.gate.cols, self.routing.count);
         let scores = cut(&mut scratch, n * experts);

@@ -2,6 +2,8 @@
 
 use gristmill_kernels::ops;
 
+use super::Pass;
+
 /// Root-mean-square norm (Zhang and Sennrich 2019, arXiv:1910.07467) with a weight for each column.
 #[derive(Debug, Clone)]
 pub struct Norm {
@@ -13,10 +15,15 @@ pub struct Norm {
 
 impl Norm {
     /// `out` = norm of each row of `x`.
-    pub fn forward(&self, x: &[f32], out: &mut [f32]) {
+    pub fn forward(&self, pass: &Pass<'_>, x: &[f32], out: &mut [f32]) {
         let width = self.weight.len();
-        for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-            ops::rms_norm(x, Some(&self.weight), self.epsilon, out);
-        }
+        pass.each_row(width, out, |row, out| {
+            ops::rms_norm(
+                &x[row * width..][..width],
+                Some(&self.weight),
+                self.epsilon,
+                out,
+            );
+        });
     }
 }

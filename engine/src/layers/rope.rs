@@ -62,8 +62,8 @@ impl Rope {
 impl Pass<'_> {
     /// Turns the heads of all rows of `x` by their positions.
     pub fn rotate(&self, rope: RopeId, x: &mut [f32], heads: usize, head_length: usize) {
-        for (position, row) in (self.first..).zip(x.chunks_exact_mut(heads * head_length)) {
-            self.ropes[rope.0].apply(position, row, head_length);
-        }
+        self.each_row(heads * head_length, x, |row, x| {
+            self.ropes[rope.0].apply(self.first + row, x, head_length);
+        });
     }
 }
