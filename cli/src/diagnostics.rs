@@ -57,7 +57,7 @@ impl fmt::Display for ClosedOutput {
 impl std::error::Error for ClosedOutput {}
 
 /// Whether an error only says that nobody reads our output any more.
-fn is_closed_output(error: &anyhow::Error) -> bool {
+pub fn is_closed_output(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause
             .downcast_ref::<io::Error>()

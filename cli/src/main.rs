@@ -15,6 +15,7 @@ mod licence;
 mod options;
 mod progress;
 mod render;
+mod sampling;
 mod source;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -28,8 +29,8 @@ use std::process::ExitCode;
     disable_version_flag = true,
     max_term_width = 100,
     after_long_help = "\
-MODEL is the path of a GGUF file, hf:owner/repo[/file] for a file on the hub, or a short name
-(see 'gristmill models --catalogue'). What is not on this machine is downloaded first.
+MODEL is the path of a GGUF file, hf:owner/repo[/file] for a file on the hub, or a short name (see 'gristmill \
+     models --catalogue'). What is not on this machine is downloaded first.
 
 Examples:
   gristmill chat                                  chat with the default model
@@ -53,21 +54,35 @@ struct Cli {
 
 /// The commands, in the order in which help lists them.
 #[derive(Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, for the length of the run"
+)]
 enum Command {
+    Run(commands::run::Run),
+    Perplexity(commands::perplexity::Perplexity),
+    Inspect(commands::inspect::Inspect),
+    Tokenize(commands::tokenize::Tokenize),
     Bench(commands::bench::Bench),
     Logits(commands::logits::Logits),
     Pull(commands::pull::Pull),
     Models(commands::models::Models),
+    Supported(commands::supported::Supported),
     Completions(commands::completions::Completions),
 }
 
 impl Command {
     fn run(self) -> anyhow::Result<()> {
         match self {
+            Command::Run(command) => command.run(),
+            Command::Perplexity(command) => command.run(),
+            Command::Inspect(command) => command.run(),
+            Command::Tokenize(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Logits(command) => command.run(),
             Command::Pull(command) => command.run(),
             Command::Models(command) => command.run(),
+            Command::Supported(command) => command.run(),
             Command::Completions(command) => command.run(),
         }
     }
@@ -80,7 +95,7 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Some(command) => diagnostics::report(command.run()),
-        None if cli.version => diagnostics::report(version()),
+        None if cli.version => diagnostics::report(version(cli.verbose)),
         None => {
             diagnostics::line("", "", &Cli::command().render_help().to_string());
             ExitCode::from(diagnostics::USAGE)
@@ -88,11 +103,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn version() -> anyhow::Result<()> {
+fn version(verbose: bool) -> anyhow::Result<()> {
     let mut out = render::output();
     writeln!(out, "gristmill {}", env!("CARGO_PKG_VERSION"))?;
     out.flush()?;
-    Ok(())
+    if verbose {
+        commands::supported::print(false)
+    } else {
+        Ok(())
+    }
 }
 
 /// Prints what the parser has to say: help asked for goes to standard output, a complaint to standard error.

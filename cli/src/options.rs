@@ -64,7 +64,6 @@ impl MoreEngineArgs {
     pub fn model_options(&self) -> ModelOptions {
         ModelOptions {
             no_mmap: self.no_mmap,
-            ..ModelOptions::default()
         }
     }
 

@@ -76,19 +76,6 @@ pub fn parameters(number: u64) -> String {
     }
 }
 
-/// A stretch of time: `0.24 s`, `3 min 05 s`.
-pub fn seconds(value: f64) -> String {
-    if value < 60.0 {
-        return format!("{value:.2} s");
-    }
-    let whole = value.round() as u64;
-    if whole < 3600 {
-        format!("{} min {:02} s", whole / 60, whole % 60)
-    } else {
-        format!("{} h {:02} min", whole / 3600, whole / 60 % 60)
-    }
-}
-
 /// Foreign text (metadata, names) made fit for a terminal: control characters become `\u{..}` escapes.
 pub fn safe(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
@@ -100,6 +87,16 @@ pub fn safe(text: &str) -> String {
         }
     }
     clean
+}
+
+/// A model's text for a terminal: without control characters other than line breaks and tabs.
+pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
+    let kept = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    if text.chars().all(kept) {
+        text.into()
+    } else {
+        text.chars().filter(|c| kept(*c)).collect::<String>().into()
+    }
 }
 
 /// The first `most` characters of a text, with an ellipsis when something was left out.
@@ -233,8 +230,6 @@ mod tests {
         assert_eq!(count(49_152), "49,152");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(parameters(134_515_008), "134.5M");
-        assert_eq!(seconds(185.2), "3 min 05 s");
-        assert_eq!(seconds(7265.0), "2 h 01 min");
         assert_eq!(shorten("abcdef", 4), "abc…");
         assert_eq!(safe("a\x1b[0m\n"), "a\\u{1b}[0m\\n");
     }

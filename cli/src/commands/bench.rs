@@ -15,11 +15,12 @@ use std::time::Instant;
 /// Measure the speed of prompts and of generation
 #[derive(Args)]
 #[command(after_long_help = "\
-Tests: ppN reads a prompt of N tokens (in batches of --batch), tgN generates N tokens one by one; both after -d tokens
-that are there already. Token ids are fixed, nothing is sampled. Every test runs once to warm up and then -r times;
-medians are shown. Lists are separated by commas, and 0 leaves a test out.
+Tests: ppN reads a prompt of N tokens (in batches of --batch), tgN generates N tokens one by one; both after -d \
+     tokens that are there already. Token ids are fixed, nothing is sampled. Every test runs once to warm up and then \
+     -r times; medians are shown. Lists are separated by commas, and 0 leaves a test out.
 
-JSON: a list of {\"model\":\"\",\"threads\":2,\"isa\":\"\",\"test\":\"pp512\",\"depth\":0,\"tok_s\":{\"median\":0,\"min\":0,\"max\":0}}
+JSON: a list of {\"model\":\"\", \"threads\":2, \"isa\":\"\", \"test\":\"pp512\", \"depth\":0, \
+     \"tok_s\":{\"median\":0, \"min\":0, \"max\":0}}
 
 Examples:
   gristmill bench model.gguf

@@ -15,15 +15,15 @@ use std::path::{Path, PathBuf};
 /// Write the logits for given token ids to a file, or compare them with one
 #[derive(Args)]
 #[command(after_long_help = "\
-The file holds one row of vocabulary-size values for each id, 32-bit little-endian floats, without a header. Keys and
-values are kept in f32 unless --cache-type-k and --cache-type-v say otherwise. With --batch N the ids are fed N at a
-time.
+The file holds one row of vocabulary-size values for each id, 32-bit little-endian floats, without a header. \
+     Keys and values are kept in f32 unless --cache-type-k and --cache-type-v say otherwise. With --batch N the ids \
+     are fed N at a time.
 
-With --against: NMSE = sum of squared differences / sum of the file's squares, the largest difference, and at how many
-positions both have the same largest logit.
+With --against: NMSE = sum of squared differences / sum of the file's squares, the largest difference, and at \
+     how many positions both have the same largest logit.
 
-JSON (with --against): {\"positions\":0,\"vocab_size\":0,\"nmse\":0,\"max_difference\":0,\"max_difference_at\":[position,id],
-\"argmax_agree\":0}
+JSON (with --against): {\"positions\":0, \"vocab_size\":0, \"nmse\":0, \"max_difference\":0, \
+     \"max_difference_at\":[position,id], \"argmax_agree\":0}
 
 Examples:
   gristmill logits model.gguf --ids 1,2,3 --out a.logits

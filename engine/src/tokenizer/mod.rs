@@ -50,6 +50,11 @@ enum Spelling {
     ByteLetters,
 }
 
+/// The names that `tokenizer.ggml.pre` may have, those that mean the same together.
+pub fn pre_tokenizer_names() -> impl Iterator<Item = &'static [&'static str]> {
+    pretok::PRE_TOKENIZERS.iter().map(|entry| entry.names)
+}
+
 /// A vocabulary that turns text into token ids and back. Shared by reference between threads.
 ///
 /// ```

@@ -1,0 +1,144 @@
+//! `gristmill supported`: what this build knows, printed from the registries that the program itself works with.
+
+use crate::render::{self, Align, Table};
+use anyhow::Result;
+use clap::Args;
+use gristmill_engine::arch::ARCHS;
+use gristmill_engine::sampler::SAMPLERS;
+use gristmill_engine::tokenizer::{TOKENIZERS, pre_tokenizer_names};
+use gristmill_kernels::{ISAS, QUANTS, cpu};
+use std::io::Write;
+
+/// List the instruction sets, tensor types, architectures, tokenizers and samplers of this build
+#[derive(Args)]
+#[command(after_long_help = "\
+'gristmill --version --verbose' shows the same.
+
+Examples:
+  gristmill supported
+  gristmill supported --markdown    the tables of the README")]
+pub struct Supported {
+    /// Print Markdown, without what is particular to this machine
+    #[arg(long)]
+    markdown: bool,
+}
+
+impl Supported {
+    /// Prints the tables.
+    pub fn run(self) -> Result<()> {
+        print(self.markdown)
+    }
+}
+
+/// Prints every table; the Markdown form says nothing about this machine.
+pub fn print(markdown: bool) -> Result<()> {
+    let mut out = render::output();
+    let tables = [
+        instruction_sets(!markdown),
+        tensor_types(),
+        architectures(),
+        tokenizers(),
+        pre_tokenizers(),
+        samplers(),
+    ];
+    for (i, (title, table)) in tables.iter().enumerate() {
+        if i > 0 {
+            writeln!(out)?;
+        }
+        if markdown {
+            write!(out, "### {title}\n\n{}", table.markdown())?;
+        } else {
+            write!(out, "{title}\n{}", indented(&table.plain()))?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+type Titled = (&'static str, Table);
+
+fn instruction_sets(here: bool) -> Titled {
+    let mut table = Table::new(if here {
+        &[
+            ("name", Align::Left),
+            ("needs", Align::Left),
+            ("on this machine", Align::Left),
+        ]
+    } else {
+        &[("name", Align::Left), ("needs", Align::Left)]
+    });
+    let chosen = cpu::choose(None).map_or("", |isa| isa.name);
+    for isa in ISAS {
+        let state = match ((isa.detect)(), isa.name == chosen) {
+            (_, true) => "chosen",
+            (true, false) => "there",
+            (false, false) => "not there",
+        };
+        table.row([isa.name.to_owned(), isa.needs.to_owned(), state.to_owned()]);
+    }
+    ("Instruction sets", table)
+}
+
+fn tensor_types() -> Titled {
+    let columns = [
+        ("name", Align::Left),
+        ("bits per weight", Align::Right),
+        ("weights in a block", Align::Right),
+        ("can be quantized to", Align::Left),
+    ];
+    let mut table = Table::new(&columns);
+    for quant in QUANTS {
+        let bits = quant.block_bytes as f64 * 8.0 / quant.block_elements as f64;
+        table.row([
+            quant.name.to_owned(),
+            format!("{bits}"),
+            quant.block_elements.to_string(),
+            if quant.quantize.is_some() {
+                "yes"
+            } else {
+                "no"
+            }
+            .to_owned(),
+        ]);
+    }
+    ("Tensor types", table)
+}
+
+fn architectures() -> Titled {
+    let mut table = Table::new(&[("name", Align::Left), ("used by", Align::Left)]);
+    for architecture in ARCHS {
+        table.row([
+            architecture.name.to_owned(),
+            architecture.used_by.to_owned(),
+        ]);
+    }
+    ("Architectures", table)
+}
+
+fn tokenizers() -> Titled {
+    let mut table = Table::new(&[("name", Align::Left), ("what it is", Align::Left)]);
+    for tokenizer in TOKENIZERS {
+        table.row([tokenizer.model.to_owned(), tokenizer.description.to_owned()]);
+    }
+    ("Tokenizers", table)
+}
+
+fn pre_tokenizers() -> Titled {
+    let mut table = Table::new(&[("names, those on a line are the same", Align::Left)]);
+    for names in pre_tokenizer_names() {
+        table.row([names.join(", ")]);
+    }
+    ("Pre-tokenizers", table)
+}
+
+fn samplers() -> Titled {
+    let mut table = Table::new(&[("name", Align::Left), ("what it does", Align::Left)]);
+    for sampler in SAMPLERS {
+        table.row([sampler.name.to_owned(), sampler.help.to_owned()]);
+    }
+    ("Samplers", table)
+}
