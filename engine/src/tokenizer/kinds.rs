@@ -2,7 +2,7 @@
 
 use super::special::Roles;
 use super::vocabulary::Vocabulary;
-use super::{Algorithm, Definition, bpe, pretok, spm, wordpiece};
+use super::{Algorithm, Definition, bpe, pretok, spm, unigram, wordpiece};
 use crate::Error;
 
 /// One kind of tokenizer: the name in `tokenizer.ggml.model`, what it implies, and how it is made.
@@ -95,6 +95,12 @@ pub static TOKENIZERS: &[TokenizerKind] = &[
             ..NOTHING
         },
         build: wordpiece::build,
+    },
+    TokenizerKind {
+        model: "t5",
+        description: "unigram",
+        defaults: Defaults { eos: Some(1), unknown: Some(2), padding: Some(0), add_eos: true, ..NOTHING },
+        build: unigram::build,
     },
 ];
 

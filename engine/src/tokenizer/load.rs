@@ -50,6 +50,10 @@ pub struct Definition<'a> {
     pub add_eos: Option<bool>,
     /// `tokenizer.ggml.add_space_prefix`.
     pub add_space_prefix: Option<bool>,
+    /// `tokenizer.ggml.remove_extra_whitespaces`.
+    pub remove_extra_whitespaces: Option<bool>,
+    /// `tokenizer.ggml.precompiled_charsmap`; empty if absent.
+    pub character_map: &'a [u8],
     /// `tokenizer.ggml.normalizer.lowercase`.
     pub lowercase: Option<bool>,
     /// `tokenizer.ggml.normalizer.strip_accents`.
@@ -113,6 +117,8 @@ impl<'a> Definition<'a> {
             add_bos: flag("add_bos_token")?,
             add_eos: flag("add_eos_token")?,
             add_space_prefix: flag("add_space_prefix")?,
+            remove_extra_whitespaces: flag("remove_extra_whitespaces")?,
+            character_map: CHARMAP,
             lowercase: flag("normalizer.lowercase")?,
             strip_accents: flag("normalizer.strip_accents")?,
         })

@@ -22,6 +22,7 @@ mod spm;
 mod stream;
 mod unicode;
 mod unicode_table;
+mod unigram;
 mod vocabulary;
 mod wordpiece;
 mod words;
@@ -91,6 +92,12 @@ impl Tokenizer {
 
     /// Makes a tokenizer of what a file says about its vocabulary.
     pub fn new(definition: &Definition<'_>) -> Result<Tokenizer, Error> {
+        if matches!(definition.model, "none" | "no_vocab") {
+            return Err(Error::Unsupported(
+                "the file has no vocabulary (tokenizer.ggml.model is 'none'): the model can only be run on token ids"
+                    .into(),
+            ));
+        }
         let kind = TOKENIZERS.iter().find(|kind| kind.model == definition.model).ok_or_else(|| {
             let known: Vec<&str> = TOKENIZERS.iter().map(|kind| kind.model).collect();
             Error::Unsupported(format!(

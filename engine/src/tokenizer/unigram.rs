@@ -1,0 +1,236 @@
+//! The unigram model (`tokenizer.ggml.model` = `t5`): of all ways to spell a text, the one with the highest total score.
+//!
+//! In: text, normalized by the file's character map, spaces escaped as `▁`. A Viterbi pass finds the best sequence of
+//! tokens; characters without a token are the unknown token, which costs more than any other. (Kudo 2018.) The
+//! character map is SentencePiece's: a double-array trie over byte strings and their replacements (Kanda 2018).
+
+use super::kinds::Settings;
+use super::vocabulary::{Kind, NONE, Vocabulary};
+use super::words::SPACE;
+use super::{Algorithm, Definition, Spelling};
+use crate::Error;
+
+/// An unknown character scores this much less than the least likely token.
+const UNKNOWN_PENALTY: f64 = 10.0;
+
+#[derive(Debug)]
+struct Unigram {
+    /// Tokens that may be used, sorted by text, and where each first byte starts in them.
+    sorted: Vec<u32>,
+    first: Vec<u32>,
+    /// User-defined tokens, sorted by text: they pass normalization untouched.
+    protected: Vec<u32>,
+    characters: CharacterMap,
+    unknown: u32,
+    unknown_score: f64,
+    space_prefix: bool,
+    merge_spaces: bool,
+}
+
+pub(super) fn build(
+    definition: &Definition<'_>,
+    vocabulary: &mut Vocabulary,
+    settings: &mut Settings,
+) -> Result<Box<dyn Algorithm>, Error> {
+    let vocabulary: &Vocabulary = vocabulary;
+    let of_kind = |kind: Kind| {
+        let ids = (0..vocabulary.len() as u32).filter(move |&id| vocabulary.kind(id).is(kind));
+        let mut ids: Vec<u32> = ids.filter(|&id| !vocabulary.text(id).is_empty()).collect();
+        ids.sort_by_key(|&id| vocabulary.text(id));
+        ids
+    };
+    let sorted = of_kind(Kind::NORMAL.with(Kind::USER_DEFINED).with(Kind::UNUSED));
+    let byte = |id: &u32| vocabulary.text(*id).as_bytes()[0];
+    let first = (0..=256usize).map(|value| sorted.partition_point(|id| usize::from(byte(id)) < value) as u32).collect();
+    let least = of_kind(Kind::NORMAL).iter().map(|&id| vocabulary.score(id)).fold(f32::MAX, f32::min);
+    Ok(Box::new(Unigram {
+        sorted,
+        first,
+        protected: of_kind(Kind::USER_DEFINED),
+        characters: CharacterMap::new(definition.character_map)?,
+        unknown: settings.roles.unknown.unwrap_or(NONE),
+        unknown_score: f64::from(least) - UNKNOWN_PENALTY,
+        space_prefix: settings.space_prefix,
+        merge_spaces: definition.remove_extra_whitespaces.unwrap_or(false),
+    }))
+}
+
+/// The best way to a place in the text: the last token, where it starts, and the score up to here.
+#[derive(Clone, Copy)]
+struct Best {
+    token: u32,
+    from: usize,
+    score: f64,
+}
+
+/// The part of a sorted list whose texts go on with `byte` at `depth`.
+fn narrow<'a>(vocabulary: &Vocabulary, list: &'a [u32], depth: usize, byte: u8) -> &'a [u32] {
+    let at = |id: u32| vocabulary.text(id).as_bytes().get(depth).copied();
+    let start = list.partition_point(|&id| at(id) < Some(byte));
+    let end = start + list[start..].partition_point(|&id| at(id) == Some(byte));
+    &list[start..end]
+}
+
+impl Unigram {
+    /// How many bytes of `text` are the beginning of some user-defined token.
+    fn protected(&self, vocabulary: &Vocabulary, text: &[u8]) -> usize {
+        let mut list = self.protected.as_slice();
+        for (depth, &byte) in text.iter().enumerate() {
+            list = narrow(vocabulary, list, depth, byte);
+            if list.is_empty() {
+                return depth;
+            }
+        }
+        text.len()
+    }
+
+    fn normalize(&self, vocabulary: &Vocabulary, text: &str) -> Vec<u8> {
+        let bytes = text.as_bytes();
+        let mut out = Vec::with_capacity(bytes.len() * 3 / 2 + SPACE.len());
+        let (mut prefixed, mut in_word, mut at) = (false, false, 0);
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            let protected = if self.protected.is_empty() { 0 } else { self.protected(vocabulary, rest) };
+            let (length, piece) = if protected > 0 {
+                (protected, &rest[..protected])
+            } else {
+                self.characters.replace(rest).unwrap_or_else(|| {
+                    let length = text.get(at..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8);
+                    (length, &rest[..length])
+                })
+            };
+            for &byte in piece {
+                if byte != b' ' {
+                    if !in_word && ((self.space_prefix && !prefixed) || self.merge_spaces) {
+                        out.extend_from_slice(SPACE.as_bytes());
+                        prefixed = true;
+                    }
+                    in_word = true;
+                    out.push(byte);
+                } else {
+                    in_word = false;
+                    if !self.merge_spaces {
+                        out.extend_from_slice(SPACE.as_bytes());
+                    }
+                }
+            }
+            at += length;
+        }
+        out
+    }
+}
+
+impl Algorithm for Unigram {
+    fn encode(&self, vocabulary: &Vocabulary, text: &str, _after_special: bool, out: &mut Vec<u32>) {
+        let text = self.normalize(vocabulary, text);
+        if text.is_empty() {
+            return;
+        }
+        let nowhere = Best { token: self.unknown, from: 0, score: f64::MIN };
+        let mut best = vec![nowhere; text.len() + 1];
+        best[0].score = 0.0;
+        let mut start = 0;
+        while start < text.len() {
+            let so_far = best[start].score;
+            let width = match text[start] {
+                0..0xC0 => 1,
+                0xC0..0xE0 => 2,
+                0xE0..0xF0 => 3,
+                _ => 4,
+            };
+            let next = (start + width).min(text.len());
+            let byte = usize::from(text[start]);
+            let mut list = &self.sorted[self.first[byte] as usize..self.first[byte + 1] as usize];
+            let (mut end, mut whole_character) = (start + 1, false);
+            while let Some(&id) = list.first() {
+                // The shortest text of the list comes first.
+                if vocabulary.text(id).len() == end - start {
+                    whole_character |= end == next;
+                    let user_defined = vocabulary.kind(id).is(Kind::USER_DEFINED);
+                    let score = so_far + if user_defined { 0.0 } else { f64::from(vocabulary.score(id)) };
+                    if score > best[end].score {
+                        best[end] = Best { token: id, from: start, score };
+                    }
+                }
+                let Some(&byte) = text.get(end) else { break };
+                list = narrow(vocabulary, list, end - start, byte);
+                end += 1;
+            }
+            if !whole_character && so_far + self.unknown_score > best[next].score {
+                best[next] = Best { token: self.unknown, from: start, score: so_far + self.unknown_score };
+            }
+            start = next;
+        }
+        let first = out.len();
+        let (mut at, mut last) = (text.len(), NONE);
+        while at > 0 {
+            let Best { token, from, .. } = best[at];
+            // Neighbouring unknown characters are one unknown token.
+            if token != NONE && !(token == self.unknown && last == self.unknown) {
+                out.push(token);
+            }
+            (at, last) = (from, token);
+        }
+        out[first..].reverse();
+    }
+
+    fn spelling(&self) -> Spelling {
+        Spelling::Escaped
+    }
+}
+
+/// SentencePiece's normalization table (`tokenizer.ggml.precompiled_charsmap`).
+#[derive(Debug, Default)]
+struct CharacterMap {
+    units: Vec<u32>,
+    replacements: Vec<u8>,
+}
+
+impl CharacterMap {
+    /// Reads the table: the length of the trie in bytes, the trie, the replacements, each ended by a zero byte.
+    fn new(bytes: &[u8]) -> Result<CharacterMap, Error> {
+        if bytes.is_empty() {
+            return Ok(CharacterMap::default());
+        }
+        let error = |problem: &str| Error::Metadata {
+            key: "tokenizer.ggml.precompiled_charsmap".into(),
+            problem: problem.into(),
+        };
+        let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| error("too short"))?;
+        let length = u32::from_le_bytes(*length) as usize;
+        if length >= rest.len() || !length.is_multiple_of(4) {
+            return Err(error("its trie does not fit into it"));
+        }
+        let (trie, replacements) = rest.split_at(length);
+        if replacements.last() != Some(&0) {
+            return Err(error("its last replacement has no end"));
+        }
+        let units = trie.as_chunks::<4>().0.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
+        Ok(CharacterMap { units, replacements: replacements.to_vec() })
+    }
+
+    /// The longest beginning of `text` that is replaced: its length, and by what.
+    fn replace(&self, text: &[u8]) -> Option<(usize, &[u8])> {
+        // A unit holds its label in bits 0-7, "has a value" in bit 8, and in bits 10-30 the offset to its children,
+        // shifted left by 8 where bit 9 is set. A value is a unit with bit 31 set.
+        let offset = |unit: u32| ((unit >> 10) << ((unit & 1 << 9) >> 6)) as usize;
+        let mut node = offset(*self.units.first()?);
+        let mut found = None;
+        for (depth, &byte) in text.iter().enumerate() {
+            node ^= usize::from(byte);
+            let Some(&unit) = self.units.get(node) else { break };
+            if byte == 0 || unit & (1 << 31 | 0xFF) != u32::from(byte) {
+                break;
+            }
+            node ^= offset(unit);
+            if unit & 1 << 8 != 0
+                && let Some(&value) = self.units.get(node)
+            {
+                found = Some((depth + 1, (value & !(1 << 31)) as usize));
+            }
+        }
+        let (length, start) = found?;
+        let replacement = self.replacements.get(start..)?;
+        Some((length, &replacement[..replacement.iter().position(|&byte| byte == 0)?]))
+    }
+}
