@@ -107,7 +107,7 @@ fn report(name: &str, cases: usize, wrong: &[String]) {
 
 #[test]
 fn cases_of_the_fresh_clone() {
-    for name in ["llama-spm", "gpt-2"] {
+    for name in ["llama-spm", "gpt-2", "unigram"] {
         let cases = lines(&testdata().join(format!("{name}.cases.jsonl")));
         assert!(cases.len() >= 200);
         report(

@@ -262,6 +262,15 @@ macro_rules! arrays {
 arrays! {
     u32, "An array of integers as u32", u32s, opt_u32s, U32, |key, array| integers(key, array, "an array of u32");
     i32, "An array of integers as i32", i32s, opt_i32s, I32, |key, array| integers(key, array, "an array of i32");
+    u8, "An array of bytes (signed ones by their bits)", u8s, opt_u8s, U8, |key, array| match array {
+        Array::I8(values) => Ok(values.iter().map(|&v| v as u8).collect()),
+        other if other.is_empty() => Ok(Vec::new()),
+        other => Err(KeyError::Type {
+            key: key.to_owned(),
+            expected: "an array of bytes",
+            found: Kind::Array(other.element_type()),
+        }),
+    };
     f32, "An array of floats (of either width) as f32", f32s, opt_f32s, F32, |key, array| match array {
         Array::F64(values) => Ok(values.iter().map(|&v| v as f32).collect()),
         other if other.is_empty() => Ok(Vec::new()),

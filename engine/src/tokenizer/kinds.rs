@@ -99,7 +99,13 @@ pub static TOKENIZERS: &[TokenizerKind] = &[
     TokenizerKind {
         model: "t5",
         description: "unigram",
-        defaults: Defaults { eos: Some(1), unknown: Some(2), padding: Some(0), add_eos: true, ..NOTHING },
+        defaults: Defaults {
+            eos: Some(1),
+            unknown: Some(2),
+            padding: Some(0),
+            add_eos: true,
+            ..NOTHING
+        },
         build: unigram::build,
     },
 ];

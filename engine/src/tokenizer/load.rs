@@ -53,7 +53,7 @@ pub struct Definition<'a> {
     /// `tokenizer.ggml.remove_extra_whitespaces`.
     pub remove_extra_whitespaces: Option<bool>,
     /// `tokenizer.ggml.precompiled_charsmap`; empty if absent.
-    pub character_map: &'a [u8],
+    pub character_map: Cow<'a, [u8]>,
     /// `tokenizer.ggml.normalizer.lowercase`.
     pub lowercase: Option<bool>,
     /// `tokenizer.ggml.normalizer.strip_accents`.
@@ -63,10 +63,6 @@ pub struct Definition<'a> {
 impl<'a> Definition<'a> {
     /// Reads the keys of a file.
     pub fn from_metadata(metadata: &'a Metadata) -> Result<Definition<'a>, Error> {
-        Definition::read(metadata).map_err(|error| Error::Unsupported(error.to_string()))
-    }
-
-    fn read(metadata: &'a Metadata) -> Result<Definition<'a>, KeyError> {
         let id = |name: &str| metadata.opt_u32(&format!("tokenizer.ggml.{name}_token_id"));
         let flag = |name: &str| metadata.opt_bool(&format!("tokenizer.ggml.{name}"));
         let texts = |name: &str| -> Result<Vec<&'a str>, KeyError> {
@@ -118,7 +114,9 @@ impl<'a> Definition<'a> {
             add_eos: flag("add_eos_token")?,
             add_space_prefix: flag("add_space_prefix")?,
             remove_extra_whitespaces: flag("remove_extra_whitespaces")?,
-            character_map: CHARMAP,
+            character_map: metadata
+                .opt_u8s("tokenizer.ggml.precompiled_charsmap")?
+                .unwrap_or_default(),
             lowercase: flag("normalizer.lowercase")?,
             strip_accents: flag("normalizer.strip_accents")?,
         })

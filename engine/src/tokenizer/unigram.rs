@@ -41,13 +41,18 @@ pub(super) fn build(
     };
     let sorted = of_kind(Kind::NORMAL.with(Kind::USER_DEFINED).with(Kind::UNUSED));
     let byte = |id: &u32| vocabulary.text(*id).as_bytes()[0];
-    let first = (0..=256usize).map(|value| sorted.partition_point(|id| usize::from(byte(id)) < value) as u32).collect();
-    let least = of_kind(Kind::NORMAL).iter().map(|&id| vocabulary.score(id)).fold(f32::MAX, f32::min);
+    let first = (0..=256usize)
+        .map(|value| sorted.partition_point(|id| usize::from(byte(id)) < value) as u32)
+        .collect();
+    let least = of_kind(Kind::NORMAL)
+        .iter()
+        .map(|&id| vocabulary.score(id))
+        .fold(f32::MAX, f32::min);
     Ok(Box::new(Unigram {
         sorted,
         first,
         protected: of_kind(Kind::USER_DEFINED),
-        characters: CharacterMap::new(definition.character_map)?,
+        characters: CharacterMap::new(&definition.character_map)?,
         unknown: settings.roles.unknown.unwrap_or(NONE),
         unknown_score: f64::from(least) - UNKNOWN_PENALTY,
         space_prefix: settings.space_prefix,
@@ -90,12 +95,19 @@ impl Unigram {
         let (mut prefixed, mut in_word, mut at) = (false, false, 0);
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let protected = if self.protected.is_empty() { 0 } else { self.protected(vocabulary, rest) };
+            let protected = if self.protected.is_empty() {
+                0
+            } else {
+                self.protected(vocabulary, rest)
+            };
             let (length, piece) = if protected > 0 {
                 (protected, &rest[..protected])
             } else {
                 self.characters.replace(rest).unwrap_or_else(|| {
-                    let length = text.get(at..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8);
+                    let length = text
+                        .get(at..)
+                        .and_then(|t| t.chars().next())
+                        .map_or(1, char::len_utf8);
                     (length, &rest[..length])
                 })
             };
@@ -121,12 +133,22 @@ impl Unigram {
 }
 
 impl Algorithm for Unigram {
-    fn encode(&self, vocabulary: &Vocabulary, text: &str, _after_special: bool, out: &mut Vec<u32>) {
+    fn encode(
+        &self,
+        vocabulary: &Vocabulary,
+        text: &str,
+        _after_special: bool,
+        out: &mut Vec<u32>,
+    ) {
         let text = self.normalize(vocabulary, text);
         if text.is_empty() {
             return;
         }
-        let nowhere = Best { token: self.unknown, from: 0, score: f64::MIN };
+        let nowhere = Best {
+            token: self.unknown,
+            from: 0,
+            score: f64::MIN,
+        };
         let mut best = vec![nowhere; text.len() + 1];
         best[0].score = 0.0;
         let mut start = 0;
@@ -147,9 +169,18 @@ impl Algorithm for Unigram {
                 if vocabulary.text(id).len() == end - start {
                     whole_character |= end == next;
                     let user_defined = vocabulary.kind(id).is(Kind::USER_DEFINED);
-                    let score = so_far + if user_defined { 0.0 } else { f64::from(vocabulary.score(id)) };
+                    let score = so_far
+                        + if user_defined {
+                            0.0
+                        } else {
+                            f64::from(vocabulary.score(id))
+                        };
                     if score > best[end].score {
-                        best[end] = Best { token: id, from: start, score };
+                        best[end] = Best {
+                            token: id,
+                            from: start,
+                            score,
+                        };
                     }
                 }
                 let Some(&byte) = text.get(end) else { break };
@@ -157,7 +188,11 @@ impl Algorithm for Unigram {
                 end += 1;
             }
             if !whole_character && so_far + self.unknown_score > best[next].score {
-                best[next] = Best { token: self.unknown, from: start, score: so_far + self.unknown_score };
+                best[next] = Best {
+                    token: self.unknown,
+                    from: start,
+                    score: so_far + self.unknown_score,
+                };
             }
             start = next;
         }
@@ -196,7 +231,9 @@ impl CharacterMap {
             key: "tokenizer.ggml.precompiled_charsmap".into(),
             problem: problem.into(),
         };
-        let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| error("too short"))?;
+        let (length, rest) = bytes
+            .split_first_chunk::<4>()
+            .ok_or_else(|| error("too short"))?;
         let length = u32::from_le_bytes(*length) as usize;
         if length >= rest.len() || !length.is_multiple_of(4) {
             return Err(error("its trie does not fit into it"));
@@ -205,8 +242,16 @@ impl CharacterMap {
         if replacements.last() != Some(&0) {
             return Err(error("its last replacement has no end"));
         }
-        let units = trie.as_chunks::<4>().0.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
-        Ok(CharacterMap { units, replacements: replacements.to_vec() })
+        let units = trie
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|unit| u32::from_le_bytes(*unit))
+            .collect();
+        Ok(CharacterMap {
+            units,
+            replacements: replacements.to_vec(),
+        })
     }
 
     /// The longest beginning of `text` that is replaced: its length, and by what.
@@ -218,7 +263,9 @@ impl CharacterMap {
         let mut found = None;
         for (depth, &byte) in text.iter().enumerate() {
             node ^= usize::from(byte);
-            let Some(&unit) = self.units.get(node) else { break };
+            let Some(&unit) = self.units.get(node) else {
+                break;
+            };
             if byte == 0 || unit & (1 << 31 | 0xFF) != u32::from(byte) {
                 break;
             }
@@ -231,6 +278,9 @@ impl CharacterMap {
         }
         let (length, start) = found?;
         let replacement = self.replacements.get(start..)?;
-        Some((length, &replacement[..replacement.iter().position(|&byte| byte == 0)?]))
+        Some((
+            length,
+            &replacement[..replacement.iter().position(|&byte| byte == 0)?],
+        ))
     }
 }
