@@ -48,6 +48,7 @@ pub mod layers;
 pub mod memory;
 mod model;
 pub mod sampler;
+pub mod template;
 pub mod tokenizer;
 
 pub use cache::CacheType;
@@ -57,4 +58,5 @@ pub use generate::{GenerateOptions, Generation, Piece, StopHandle, StopReason, T
 pub use memory::MemoryPlan;
 pub use model::{Model, ModelOptions};
 pub use sampler::{SamplerChain, SamplerOptions};
+pub use template::{ChatTemplate, Message, TemplateError};
 pub use tokenizer::Tokenizer;

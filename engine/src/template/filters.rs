@@ -1,0 +1,391 @@
+//! Jinja's filters on single values, with what Python does to each type. Those on sequences are in [`super::select`].
+
+use std::cmp::Ordering;
+
+use minijinja::value::{Kwargs, Rest, Tuple};
+use minijinja::{Environment, Error, State, Value};
+
+use super::arguments::{Arguments, integer, string};
+use super::error::{fail, undefined};
+use super::number::Number;
+use super::text::{display, escaped, with_safety};
+use super::{budget, json, methods, objects, operators};
+
+/// A filter: the value before the `|`, and the arguments.
+pub(super) type Filter = fn(&mut State<'_, '_>, &Value, &Arguments) -> Result<Value, Error>;
+
+pub(super) fn register(environment: &mut Environment<'static>) {
+    add(environment, FILTERS);
+    for name in ["lines", "split", "bool", "chain", "zip", "pprint"] {
+        // minijinja's own inventions: Jinja2 has no such filters.
+        environment.remove_filter(name);
+    }
+}
+
+pub(super) fn add(
+    environment: &mut Environment<'static>,
+    filters: &'static [(&'static str, Filter)],
+) {
+    for (name, filter) in filters {
+        environment.add_filter(
+            *name,
+            move |state: &mut State, value: Value, rest: Rest<Value>, named: Kwargs| {
+                let result = filter(state, &value, &Arguments::with_keywords(&rest, &named)?)?;
+                charge(state, result)
+            },
+        );
+    }
+}
+
+/// Counts what a filter or method made.
+pub(super) fn charge(state: &mut State<'_, '_>, result: Value) -> Result<Value, Error> {
+    match result.as_str() {
+        Some(text) => budget::charge(state, text.len())?,
+        None if result.as_object().is_some() => return budget::charge_value(state, result),
+        None => {}
+    }
+    Ok(result)
+}
+
+static FILTERS: &[(&str, Filter)] = &[
+    ("tojson", json::tojson),
+    ("length", length),
+    ("count", length),
+    ("string", |_, value, _| {
+        Ok(with_safety(display(value)?.into_owned(), value.is_safe()))
+    }),
+    ("safe", |_, value, _| {
+        Ok(Value::from_safe_string(display(value)?.into_owned()))
+    }),
+    ("default", default),
+    ("d", default),
+    ("upper", |_, value, _| {
+        Ok(with_safety(display(value)?.to_uppercase(), value.is_safe()))
+    }),
+    ("lower", |_, value, _| {
+        Ok(with_safety(display(value)?.to_lowercase(), value.is_safe()))
+    }),
+    ("title", |_, value, _| {
+        Ok(Value::from(title(&display(value)?)))
+    }),
+    ("capitalize", |_, value, _| {
+        Ok(with_safety(capitalize(&display(value)?), value.is_safe()))
+    }),
+    ("trim", trim),
+    ("escape", escape),
+    ("e", escape),
+    ("forceescape", |_, value, _| {
+        let plain = Value::from(display(value)?);
+        Ok(Value::from_safe_string(escaped(&plain)?.into_owned()))
+    }),
+    ("replace", |state, value, arguments| {
+        let [old, new, count] = arguments.bind(["old", "new", "count"])?;
+        let (Some(old), Some(new)) = (old, new) else {
+            return fail("replace needs two texts");
+        };
+        let count = integer(&count.filter(|count| !count.is_none()), "count")?;
+        replace(
+            state,
+            &display(value)?,
+            &display(&old)?,
+            &display(&new)?,
+            count,
+        )
+        .map(Value::from)
+    }),
+    ("indent", indent),
+    ("center", |state, value, arguments| {
+        let [width] = arguments.bind(["width"])?;
+        let text = Value::from(display(value)?);
+        methods::call(
+            state,
+            &text,
+            "center",
+            &[width.unwrap_or_else(|| Value::from(80))],
+        )
+    }),
+    ("wordcount", |_, value, _| {
+        let text = display(value)?;
+        let words = text
+            .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .filter(|word| !word.is_empty());
+        Ok(Value::from(words.count()))
+    }),
+    ("format", |state, value, arguments| {
+        let text = with_safety(display(value)?.into_owned(), value.is_safe());
+        if arguments.keywords().next().is_some() {
+            return fail("format: named arguments are not supported");
+        }
+        methods::printf(state, &text, arguments.positional())
+    }),
+    ("int", int),
+    ("float", float),
+    ("abs", |_, value, _| match Number::of(value) {
+        Some(Number::Int(number)) => Ok(Number::Int(number.saturating_abs()).value()),
+        Some(Number::Float(number)) => Ok(Value::from(number.abs())),
+        None => fail(format!("abs of '{}'", objects::type_name(value))),
+    }),
+    ("attr", |_, value, arguments| {
+        let name = arguments.one("name")?;
+        methods::attribute_only(value, &display(&name)?)
+    }),
+    ("items", |_, value, _| match objects::pairs(value) {
+        Some(pairs) => Ok(objects::generator(
+            pairs
+                .into_iter()
+                .map(|(k, v)| Value::from(Tuple::from([k, v])))
+                .collect(),
+        )),
+        None if value.is_undefined() => Ok(objects::generator(Vec::new())),
+        None => fail("Can only get item pairs from a mapping."),
+    }),
+    ("dictsort", dictsort),
+];
+
+fn length(_: &mut State<'_, '_>, value: &Value, _: &Arguments) -> Result<Value, Error> {
+    match objects::length(value) {
+        Some(length) => Ok(Value::from(length)),
+        None => fail(format!(
+            "object of type '{}' has no length",
+            objects::type_name(value)
+        )),
+    }
+}
+
+fn default(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let [other, boolean] = arguments.bind(["default_value", "boolean"])?;
+    let lax = boolean.is_some_and(|boolean| boolean.is_true());
+    if value.is_undefined() || (lax && !value.is_true()) {
+        Ok(other.unwrap_or_else(|| Value::from("")))
+    } else {
+        Ok(value.clone())
+    }
+}
+
+fn trim(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let [chars] = arguments.bind(["chars"])?;
+    let chars = chars.filter(|chars| !chars.is_none());
+    let set: Option<Vec<char>> = match &chars {
+        Some(chars) => Some(string(chars, "chars")?.chars().collect()),
+        None => None,
+    };
+    Ok(with_safety(
+        methods::strip(&display(value)?, set.as_deref(), true, true).to_owned(),
+        value.is_safe(),
+    ))
+}
+
+fn escape(_: &mut State<'_, '_>, value: &Value, _: &Arguments) -> Result<Value, Error> {
+    Ok(Value::from_safe_string(escaped(value)?.into_owned()))
+}
+
+/// Replaces a text by another, at most `count` times where that is not negative.
+pub(super) fn replace(
+    state: &mut State<'_, '_>,
+    text: &str,
+    old: &str,
+    new: &str,
+    count: Option<i64>,
+) -> Result<String, Error> {
+    let count = count
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(usize::MAX);
+    budget::charge(
+        state,
+        text.matches(old)
+            .take(count)
+            .count()
+            .saturating_mul(new.len()),
+    )?;
+    Ok(if count == usize::MAX {
+        text.replace(old, new)
+    } else {
+        text.replacen(old, new, count)
+    })
+}
+
+/// The first character in upper case, the rest in lower case.
+pub(super) fn capitalize(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first
+            .to_uppercase()
+            .chain(chars.as_str().to_lowercase().chars())
+            .collect(),
+        None => String::new(),
+    }
+}
+
+/// Words begin after white space, a hyphen or an opening bracket.
+fn title(text: &str) -> String {
+    let separates = |c: char| super::text::is_space(c) || matches!(c, '-' | '(' | '{' | '[' | '<');
+    let mut out = String::with_capacity(text.len());
+    let mut inside = false;
+    for c in text.chars() {
+        if inside {
+            out.extend(c.to_lowercase())
+        } else {
+            out.extend(c.to_uppercase())
+        }
+        inside = !separates(c);
+    }
+    out
+}
+
+fn indent(state: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let [width, first, blank] = arguments.bind(["width", "first", "blank"])?;
+    let truth = |value: Option<Value>| value.is_some_and(|value| value.is_true());
+    let (first, blank) = (truth(first), truth(blank));
+    let Some(text) = value.as_str() else {
+        return if value.is_undefined() {
+            undefined("indent of an undefined value")
+        } else {
+            fail("indent needs a text")
+        };
+    };
+    let indention = match &width {
+        Some(width) if width.as_str().is_some() => width.as_str().unwrap_or_default().to_owned(),
+        _ => {
+            let width = integer(&width, "width")?.unwrap_or(4).clamp(0, 1 << 20);
+            " ".repeat(usize::try_from(width).unwrap_or(0))
+        }
+    };
+    let whole = format!("{text}\n");
+    let lines = methods::lines(&whole, false);
+    budget::charge(state, lines.len().saturating_mul(indention.len()))?;
+    let mut out = if first {
+        indention.clone()
+    } else {
+        String::new()
+    };
+    for (index, line) in lines.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+            out.push_str(if blank || !line.is_empty() {
+                &indention
+            } else {
+                ""
+            });
+        }
+        out.push_str(line);
+    }
+    Ok(with_safety(out, value.is_safe()))
+}
+
+fn int(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let [default, base] = arguments.bind(["default", "base"])?;
+    let default = default.unwrap_or_else(|| Value::from(0));
+    let base = integer(&base, "base")?.unwrap_or(10);
+    if value.is_undefined() {
+        return undefined("int of an undefined value");
+    }
+    let truncate = |float: f64| {
+        float
+            .is_finite()
+            .then(|| Number::Int(float.trunc() as i128).value())
+    };
+    let found = match (Number::of(value), value.as_str()) {
+        (Some(Number::Float(float)), _) => truncate(float),
+        (Some(number), _) => Some(number.value()),
+        (None, Some(text)) => {
+            parse_int(text, base).or_else(|| parse_float(text).and_then(truncate))
+        }
+        (None, None) => None,
+    };
+    Ok(found.unwrap_or(default))
+}
+
+fn parse_int(text: &str, base: i64) -> Option<Value> {
+    let text = methods::strip(text, None, true, true).to_lowercase();
+    let (sign, digits) = text.split_at(usize::from(text.starts_with(['+', '-'])));
+    let prefix = |prefix: &str| digits.strip_prefix(prefix);
+    let (digits, base) = match base {
+        16 => (prefix("0x").unwrap_or(digits), 16),
+        8 => (prefix("0o").unwrap_or(digits), 8),
+        2 => (prefix("0b").unwrap_or(digits), 2),
+        base @ 2..=36 => (digits, u32::try_from(base).ok()?),
+        _ => return None,
+    };
+    if digits.starts_with(['_', '+', '-']) || digits.ends_with('_') || digits.contains("__") {
+        return None;
+    }
+    let number = i128::from_str_radix(&digits.replace('_', ""), base).ok()?;
+    Some(Number::Int(if sign == "-" { -number } else { number }).value())
+}
+
+fn parse_float(text: &str) -> Option<f64> {
+    methods::strip(text, None, true, true)
+        .replace('_', "")
+        .parse()
+        .ok()
+}
+
+fn float(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let [default] = arguments.bind(["default"])?;
+    if value.is_undefined() {
+        return undefined("float of an undefined value");
+    }
+    let found = match (Number::of(value), value.as_str()) {
+        (Some(number), _) => Some(number.float()),
+        (None, Some(text)) => parse_float(text),
+        (None, None) => None,
+    };
+    Ok(found
+        .map(Value::from)
+        .or(default)
+        .unwrap_or_else(|| Value::from(0.0)))
+}
+
+/// Texts compare without regard to case unless that is asked for.
+pub(super) fn sort_key(value: &Value, case_sensitive: bool) -> Value {
+    match value.as_str() {
+        Some(text) if !case_sensitive => Value::from(text.to_lowercase()),
+        _ => value.clone(),
+    }
+}
+
+/// Sorts by keys; an error where two can't be compared.
+pub(super) fn sort_by_keys<T>(items: &mut [(Value, T)], reverse: bool) -> Result<(), Error> {
+    let mut problem = Ok(());
+    items.sort_by(|(a, _), (b, _)| match operators::order("<", a, b) {
+        Ok(order) => {
+            let order = order.unwrap_or(Ordering::Equal);
+            if reverse { order.reverse() } else { order }
+        }
+        Err(error) => {
+            problem = Err(error);
+            Ordering::Equal
+        }
+    });
+    problem
+}
+
+fn dictsort(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let [case_sensitive, by, reverse] = arguments.bind(["case_sensitive", "by", "reverse"])?;
+    let truth = |value: Option<Value>| value.is_some_and(|value| value.is_true());
+    let case_sensitive = truth(case_sensitive);
+    let by_value = match by.as_ref().map(|by| by.as_str()) {
+        None | Some(Some("key")) => false,
+        Some(Some("value")) => true,
+        _ => return fail("dictsort: by must be 'key' or 'value'"),
+    };
+    let Some(pairs) = objects::pairs(value) else {
+        let what = objects::type_name(value);
+        return if value.is_undefined() {
+            undefined("dictsort of an undefined value")
+        } else {
+            fail(format!("dictsort of '{what}'"))
+        };
+    };
+    let mut keyed: Vec<(Value, Value)> = pairs
+        .into_iter()
+        .map(|(key, value)| {
+            let by = sort_key(if by_value { &value } else { &key }, case_sensitive);
+            (by, Value::from(Tuple::from([key, value])))
+        })
+        .collect();
+    sort_by_keys(&mut keyed, truth(reverse))?;
+    Ok(Value::from(
+        keyed.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>(),
+    ))
+}

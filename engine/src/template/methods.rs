@@ -1,0 +1,621 @@
+//! Methods of texts, dictionaries and lists, as Python has them.
+
+use minijinja::formatting::{FormatStyle, format};
+use minijinja::value::{Tuple, ValueKind};
+use minijinja::{Error, ErrorKind, State, Value};
+
+use super::arguments::{Arguments, integer, string};
+use super::error::{fail, undefined};
+use super::filters::{capitalize, replace};
+use super::text::{display, escaped, is_space, with_safety};
+use super::{budget, objects, operators};
+
+const STRING: &[&str] = &[
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "endswith",
+    "find",
+    "format",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "islower",
+    "isnumeric",
+    "isspace",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "upper",
+    "zfill",
+];
+const DICT: &[&str] = &["copy", "get", "items", "keys", "values"];
+const LIST: &[&str] = &["copy", "count", "index"];
+const TUPLE: &[&str] = &["count", "index"];
+/// They change their object, which a template may not do.
+const CHANGING: &[&str] = &[
+    "append",
+    "clear",
+    "extend",
+    "insert",
+    "pop",
+    "popitem",
+    "remove",
+    "reverse",
+    "setdefault",
+    "sort",
+    "update",
+];
+
+fn of(value: &Value) -> &'static [&'static str] {
+    match objects::type_name(value) {
+        "str" => STRING,
+        "dict" => DICT,
+        "list" => LIST,
+        "tuple" => TUPLE,
+        _ => &[],
+    }
+}
+
+/// Whether the value has such a method (that a template may call).
+pub(super) fn exists(value: &Value, name: &str) -> bool {
+    of(value).contains(&name)
+}
+
+/// Calls a method; minijinja's callback for methods it doesn't know.
+pub(super) fn call(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    name: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
+    if value.is_undefined() {
+        return undefined(format!("an undefined value has no method '{name}'"));
+    }
+    let kind = objects::type_name(value);
+    if !exists(value, name) {
+        if CHANGING.contains(&name) && matches!(kind, "list" | "dict") {
+            return fail(format!(
+                "{kind}.{name} changes its object, which a template may not do"
+            ));
+        }
+        return Err(Error::new(
+            ErrorKind::UnknownMethod,
+            format!("'{kind}' object has no method '{name}'"),
+        ));
+    }
+    let arguments = Arguments::new(args)?;
+    let result = match kind {
+        "str" => {
+            let result = string_method(state, value, name, args, &arguments)?;
+            if value.is_safe() {
+                make_safe(result)?
+            } else {
+                result
+            }
+        }
+        "dict" => dict_method(value, name, &arguments)?,
+        _ => list_method(value, name, &arguments)?,
+    };
+    super::filters::charge(state, result)
+}
+
+fn dict_method(value: &Value, name: &str, arguments: &Arguments) -> Result<Value, Error> {
+    let pairs = || objects::pairs(value).unwrap_or_default();
+    if name == "get" {
+        let [key, default] = arguments.bind(["key", "default"])?;
+        let Some(key) = key else {
+            return fail("dict.get needs a key");
+        };
+        let found = value.as_object().and_then(|object| object.get_value(&key));
+        return Ok(found.or(default).unwrap_or_else(|| Value::from(())));
+    }
+    arguments.none()?;
+    Ok(match name {
+        "items" => objects::view(
+            "dict_items",
+            pairs()
+                .into_iter()
+                .map(|(k, v)| Value::from(Tuple::from([k, v])))
+                .collect(),
+        ),
+        "keys" => objects::view(
+            "dict_keys",
+            pairs().into_iter().map(|(key, _)| key).collect(),
+        ),
+        "values" => objects::view(
+            "dict_values",
+            pairs().into_iter().map(|(_, value)| value).collect(),
+        ),
+        _ => Value::from_pairs(pairs()),
+    })
+}
+
+fn list_method(value: &Value, name: &str, arguments: &Arguments) -> Result<Value, Error> {
+    let items = objects::items(value)?;
+    if name == "copy" {
+        arguments.none()?;
+        return Ok(Value::from(items));
+    }
+    let wanted = arguments.one("value")?;
+    match name {
+        "count" => Ok(Value::from(
+            items.iter().filter(|item| **item == wanted).count(),
+        )),
+        _ => match items.iter().position(|item| *item == wanted) {
+            Some(index) => Ok(Value::from(index)),
+            None => fail("list.index: the value is not in the list"),
+        },
+    }
+}
+
+fn string_method(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    name: &str,
+    args: &[Value],
+    arguments: &Arguments,
+) -> Result<Value, Error> {
+    let text = value.as_str().unwrap_or_default();
+    // What becomes part of a safe text is escaped.
+    let part_of = |part: &Value| {
+        if value.is_safe() {
+            escaped(part).map(Value::from)
+        } else {
+            Ok(part.clone())
+        }
+    };
+    if name == "format" {
+        check_widths(text)?;
+        let args = args.iter().map(|arg| {
+            if arg.as_str().is_some() {
+                part_of(arg)
+            } else {
+                Ok(arg.clone())
+            }
+        });
+        return format(
+            FormatStyle::StrFormat,
+            text,
+            &args.collect::<Result<Vec<_>, Error>>()?,
+        )
+        .map(Value::from);
+    }
+    Ok(match name {
+        "strip" | "lstrip" | "rstrip" => {
+            let [chars] = arguments.bind(["chars"])?;
+            let chars = chars.filter(|chars| !chars.is_none());
+            let set: Option<Vec<char>> = match &chars {
+                Some(chars) => Some(string(chars, "chars")?.chars().collect()),
+                None => None,
+            };
+            Value::from(strip(
+                text,
+                set.as_deref(),
+                name != "rstrip",
+                name != "lstrip",
+            ))
+        }
+        "startswith" | "endswith" => {
+            let [affix, start, end] = arguments.bind(["affix", "start", "end"])?;
+            let Some(affix) = affix else {
+                return fail(format!("str.{name} needs a text"));
+            };
+            let part = part(text, integer(&start, "start")?, integer(&end, "end")?);
+            let affixes = if affix.is_tuple() {
+                objects::items(&affix)?
+            } else {
+                vec![affix]
+            };
+            let mut found = false;
+            for affix in &affixes {
+                let affix = string(affix, "affix")?;
+                found |= if name == "startswith" {
+                    part.starts_with(affix)
+                } else {
+                    part.ends_with(affix)
+                };
+            }
+            Value::from(found)
+        }
+        "split" | "rsplit" => {
+            let [separator, limit] = arguments.bind(["sep", "maxsplit"])?;
+            let limit =
+                usize::try_from(integer(&limit, "maxsplit")?.unwrap_or(-1)).unwrap_or(usize::MAX);
+            let separator = separator.filter(|separator| !separator.is_none());
+            let parts = match &separator {
+                Some(separator) => {
+                    split_at(text, string(separator, "sep")?, limit, name == "rsplit")?
+                }
+                None => split_at_space(text, limit, name == "rsplit"),
+            };
+            Value::from(parts.into_iter().map(Value::from).collect::<Vec<_>>())
+        }
+        "splitlines" => {
+            let [keep] = arguments.bind(["keepends"])?;
+            let keep = keep.is_some_and(|keep| keep.is_true());
+            Value::from(
+                lines(text, keep)
+                    .into_iter()
+                    .map(Value::from)
+                    .collect::<Vec<_>>(),
+            )
+        }
+        "partition" | "rpartition" => {
+            let separator = arguments.one("sep")?;
+            let separator = string(&separator, "sep")?;
+            let found = if name == "partition" {
+                text.split_once(separator)
+            } else {
+                text.rsplit_once(separator)
+            };
+            let parts = match found {
+                _ if separator.is_empty() => {
+                    return fail(format!("str.{name}: the separator is empty"));
+                }
+                Some((before, after)) => [before, separator, after],
+                None if name == "partition" => [text, "", ""],
+                None => ["", "", text],
+            };
+            Value::from(Tuple::from(parts.map(Value::from)))
+        }
+        "join" => {
+            let items = arguments.one("iterable")?;
+            let mut joined = String::new();
+            for (index, item) in objects::items(&items)?.iter().enumerate() {
+                joined.push_str(if index > 0 { text } else { "" });
+                string(item, "item")?;
+                joined.push_str(string(&part_of(item)?, "item")?);
+                budget::charge(state, if index > 0 { text.len() } else { 0 })?;
+            }
+            Value::from(joined)
+        }
+        "replace" => {
+            let [old, new, count] = arguments.bind(["old", "new", "count"])?;
+            let (Some(old), Some(new)) = (old, new) else {
+                return fail("str.replace needs two texts");
+            };
+            let count = integer(&count, "count")?;
+            string(&new, "new")?;
+            let new = part_of(&new)?;
+            return replace(
+                state,
+                text,
+                string(&old, "old")?,
+                string(&new, "new")?,
+                count,
+            )
+            .map(Value::from);
+        }
+        "count" | "find" | "rfind" | "index" | "rindex" => {
+            let [wanted, start, end] = arguments.bind(["sub", "start", "end"])?;
+            let Some(wanted) = wanted else {
+                return fail(format!("str.{name} needs a text"));
+            };
+            let wanted = string(&wanted, "sub")?;
+            let start = integer(&start, "start")?;
+            let part = part(text, start, integer(&end, "end")?);
+            if name == "count" {
+                return Ok(Value::from(part.matches(wanted).count()));
+            }
+            let found = if name.starts_with('r') {
+                part.rfind(wanted)
+            } else {
+                part.find(wanted)
+            };
+            let before = part.as_ptr() as usize - text.as_ptr() as usize;
+            match found {
+                Some(offset) => Value::from(text[..before + offset].chars().count()),
+                None if name.ends_with("index") => {
+                    return fail(format!("str.{name}: substring not found"));
+                }
+                None => Value::from(-1),
+            }
+        }
+        "removeprefix" | "removesuffix" => {
+            let affix = arguments.one("affix")?;
+            let affix = string(&affix, "affix")?;
+            let cut = if name == "removeprefix" {
+                text.strip_prefix(affix)
+            } else {
+                text.strip_suffix(affix)
+            };
+            Value::from(cut.unwrap_or(text))
+        }
+        "center" | "ljust" | "rjust" | "zfill" => {
+            let [width, fill] = arguments.bind(["width", "fillchar"])?;
+            let width = usize::try_from(integer(&width, "width")?.unwrap_or(0)).unwrap_or(0);
+            let fill = match &fill {
+                Some(fill) => string(fill, "fillchar")?,
+                None if name == "zfill" => "0",
+                None => " ",
+            };
+            budget::charge(state, width)?;
+            Value::from(pad(text, name, width, fill))
+        }
+        _ => {
+            arguments.none()?;
+            simple(text, name)
+        }
+    })
+}
+
+/// A text, or a list of texts, made from a safe one.
+fn make_safe(value: Value) -> Result<Value, Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(Value::from_safe_string(text.to_owned()));
+    }
+    if !objects::is_list(&value) {
+        return Ok(value);
+    }
+    let items = objects::items(&value)?
+        .into_iter()
+        .map(make_safe)
+        .collect::<Result<Vec<_>, Error>>()?;
+    Ok(if value.is_tuple() {
+        Value::from(Tuple::from(items))
+    } else {
+        Value::from(items)
+    })
+}
+
+/// Methods without arguments.
+fn simple(text: &str, name: &str) -> Value {
+    let all = |test: fn(char) -> bool| Value::from(!text.is_empty() && text.chars().all(test));
+    let cased = |case: fn(char) -> bool, other: fn(char) -> bool| {
+        Value::from(text.chars().any(case) && !text.chars().any(other))
+    };
+    match name {
+        "upper" => Value::from(text.to_uppercase()),
+        "lower" | "casefold" => Value::from(text.to_lowercase()),
+        "capitalize" => Value::from(capitalize(text)),
+        "title" => Value::from(title(text)),
+        "swapcase" => Value::from(
+            text.chars()
+                .map(|c| {
+                    if c.is_uppercase() {
+                        c.to_lowercase().to_string()
+                    } else {
+                        c.to_uppercase().to_string()
+                    }
+                })
+                .collect::<String>(),
+        ),
+        "isalnum" => all(char::is_alphanumeric),
+        "isalpha" => all(char::is_alphabetic),
+        "isascii" => Value::from(text.is_ascii()),
+        "isspace" => all(is_space),
+        "islower" => cased(char::is_lowercase, char::is_uppercase),
+        "isupper" => cased(char::is_uppercase, char::is_lowercase),
+        _ => all(char::is_numeric),
+    }
+}
+
+/// Each run of letters begins with a capital.
+fn title(text: &str) -> String {
+    let mut inside = false;
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if inside {
+            out.extend(c.to_lowercase())
+        } else {
+            out.extend(c.to_uppercase())
+        }
+        inside = c.is_alphabetic();
+    }
+    out
+}
+
+/// Removes characters of a set, or white space, from one end or both.
+pub(super) fn strip<'a>(text: &'a str, set: Option<&[char]>, left: bool, right: bool) -> &'a str {
+    let strips = |c: char| set.map_or_else(|| is_space(c), |set| set.contains(&c));
+    let text = if left {
+        text.trim_start_matches(strips)
+    } else {
+        text
+    };
+    if right {
+        text.trim_end_matches(strips)
+    } else {
+        text
+    }
+}
+
+/// `text[start:end]`, in characters.
+fn part(text: &str, start: Option<i64>, end: Option<i64>) -> &str {
+    if start.is_none() && end.is_none() {
+        return text;
+    }
+    let length = text.chars().count();
+    let clip = |bound: i64| match usize::try_from(bound) {
+        Ok(bound) => bound.min(length),
+        Err(_) => {
+            length.saturating_sub(usize::try_from(bound.unsigned_abs()).unwrap_or(usize::MAX))
+        }
+    };
+    let byte = |index: usize| {
+        text.char_indices()
+            .nth(index)
+            .map_or(text.len(), |(offset, _)| offset)
+    };
+    let (start, end) = (byte(start.map_or(0, clip)), byte(end.map_or(length, clip)));
+    &text[start..end.max(start)]
+}
+
+fn split_at<'a>(
+    text: &'a str,
+    separator: &str,
+    limit: usize,
+    right: bool,
+) -> Result<Vec<&'a str>, Error> {
+    if separator.is_empty() {
+        return fail("str.split: the separator is empty");
+    }
+    let pieces = limit.saturating_add(1);
+    Ok(if right {
+        let mut parts: Vec<&str> = text.rsplitn(pieces, separator).collect();
+        parts.reverse();
+        parts
+    } else {
+        text.splitn(pieces, separator).collect()
+    })
+}
+
+/// Splits at runs of white space; what is left after `limit` splits is one piece.
+fn split_at_space(text: &str, limit: usize, right: bool) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        rest = strip(rest, None, !right, right);
+        if rest.is_empty() {
+            break;
+        }
+        if parts.len() == limit {
+            // The far end of the last piece keeps its space.
+            parts.push(rest);
+            break;
+        }
+        if right {
+            match rest.rfind(is_space) {
+                Some(at) => {
+                    let space = rest[at..].chars().next().map_or(1, char::len_utf8);
+                    parts.push(&rest[at + space..]);
+                    rest = &rest[..at];
+                }
+                None => {
+                    parts.push(rest);
+                    break;
+                }
+            }
+        } else {
+            let at = rest.find(is_space).unwrap_or(rest.len());
+            parts.push(&rest[..at]);
+            rest = &rest[at..];
+        }
+    }
+    if right {
+        parts.reverse();
+    }
+    parts
+}
+
+/// The lines of a text, cut wherever Unicode ends a line.
+pub(super) fn lines(text: &str, keep_ends: bool) -> Vec<&str> {
+    let ends = |c: char| {
+        matches!(
+            c,
+            '\n' | '\r'
+                | '\x0b'
+                | '\x0c'
+                | '\x1c'
+                | '\x1d'
+                | '\x1e'
+                | '\u{85}'
+                | '\u{2028}'
+                | '\u{2029}'
+        )
+    };
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(ends) {
+        let end = if rest[at..].starts_with("\r\n") {
+            2
+        } else {
+            rest[at..].chars().next().map_or(1, char::len_utf8)
+        };
+        lines.push(&rest[..if keep_ends { at + end } else { at }]);
+        rest = &rest[at + end..];
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
+}
+
+fn pad(text: &str, method: &str, width: usize, fill: &str) -> String {
+    let missing = width.saturating_sub(text.chars().count());
+    match method {
+        "ljust" => format!("{text}{}", fill.repeat(missing)),
+        "rjust" => format!("{}{text}", fill.repeat(missing)),
+        "zfill" => {
+            let (sign, digits) = text.split_at(usize::from(text.starts_with(['+', '-'])));
+            format!("{sign}{}{digits}", fill.repeat(missing))
+        }
+        _ => {
+            // Where it can't be even, the left gets more if the width is odd.
+            let left = missing / 2 + (missing & width & 1);
+            format!("{}{text}{}", fill.repeat(left), fill.repeat(missing - left))
+        }
+    }
+}
+
+/// `text % arguments`.
+pub(super) fn printf(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    arguments: &[Value],
+) -> Result<Value, Error> {
+    let text = value.as_str().unwrap_or_default();
+    check_widths(text)?;
+    // Texts of what isn't a number or a text are Python's, not minijinja's.
+    let safe = value.is_safe();
+    let shown = arguments.iter().map(|value| match value.kind() {
+        ValueKind::Number | ValueKind::Undefined => Ok(value.clone()),
+        ValueKind::String if safe => escaped(value).map(Value::from),
+        ValueKind::String => Ok(value.clone()),
+        ValueKind::Map
+            if objects::is_dict(value) && arguments.len() == 1 && text.contains("%(") =>
+        {
+            Ok(value.clone())
+        }
+        _ => display(value).map(Value::from),
+    });
+    let shown = shown.collect::<Result<Vec<_>, Error>>()?;
+    let formatted = format(FormatStyle::Printf, text, &shown)?;
+    budget::charge(state, formatted.len())?;
+    Ok(with_safety(formatted, value.is_safe()))
+}
+
+/// Refuses widths and precisions that would fill the memory.
+pub(super) fn check_widths(format: &str) -> Result<(), Error> {
+    let digits = format
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::len)
+        .max();
+    if digits.is_some_and(|digits| digits > 5) {
+        fail("a width in a format is too large")
+    } else {
+        Ok(())
+    }
+}
+
+/// `value.name` for the filter `attr`: attributes and methods only, no items.
+pub(super) fn attribute_only(value: &Value, name: &str) -> Result<Value, Error> {
+    if exists(value, name) || objects::is_special(value) || value.is_undefined() {
+        operators::attribute(value, name)
+    } else {
+        Ok(Value::UNDEFINED)
+    }
+}

@@ -1,0 +1,200 @@
+//! Chat templates: the Jinja template in a model's file, from messages to the text that the model was trained to see.
+//!
+//! In: the template's source (`tokenizer.chat_template`), then messages, tools and variables. Out: a text, or an error
+//! with the template's line. minijinja parses and runs the template; where its meaning of an expression differs from that
+//! of Python and Jinja2, for which templates are written, [`program`] puts a function of ours in the instruction's place.
+//! A template is foreign code: its steps, its memory and its nesting are bounded.
+
+use std::sync::Arc;
+
+use minijinja::{Environment, Value};
+use serde_json::{Map, Value as Json};
+
+mod arguments;
+mod budget;
+mod clock;
+mod error;
+mod filters;
+mod globals;
+mod json;
+mod methods;
+mod number;
+mod objects;
+mod operators;
+mod program;
+mod select;
+mod source;
+mod tests;
+mod text;
+
+pub use clock::{Clock, LocalClock};
+pub use error::TemplateError;
+
+/// Nothing that a person waits for takes so much stack; a hostile template might.
+const STACK_BYTES: usize = 64 << 20;
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Message {
+    /// Who says it: `system`, `user`, `assistant`, `tool`.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+}
+
+impl Message {
+    /// A message of that role.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Message {
+        Message {
+            role: role.into(),
+            content: content.into(),
+        }
+    }
+}
+
+/// A model's chat template, ready to render.
+///
+/// ```
+/// use gristmill_engine::template::{ChatTemplate, Message};
+///
+/// let source = "{% for m in messages %}<|{{ m.role }}|>{{ m['content'].strip() }}{{ eos_token }}\n{% endfor %}\
+///     {% if add_generation_prompt %}<|assistant|>{% endif %}";
+/// let template = ChatTemplate::new(source, "<s>", "</s>")?;
+/// let text = template.render(&[Message::new("user", " Hi! ")], None, true, &Default::default())?;
+/// assert_eq!(text, "<|user|>Hi!</s>\n<|assistant|>");
+/// # Ok::<(), gristmill_engine::template::TemplateError>(())
+/// ```
+#[derive(Clone)]
+pub struct ChatTemplate {
+    source: Arc<str>,
+    bos: String,
+    eos: String,
+    environment: Arc<Environment<'static>>,
+}
+
+impl std::fmt::Debug for ChatTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChatTemplate")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ChatTemplate {
+    /// Checks a template. `bos` and `eos` are the texts of these tokens, empty where a model has none.
+    pub fn new(source: &str, bos: &str, eos: &str) -> Result<ChatTemplate, TemplateError> {
+        Self::with_clock(source, bos, eos, LocalClock)
+    }
+
+    /// As [`new`](Self::new), with another clock than the computer's for templates that write today's date.
+    pub fn with_clock(
+        source: &str,
+        bos: &str,
+        eos: &str,
+        clock: impl Clock + 'static,
+    ) -> Result<ChatTemplate, TemplateError> {
+        let source: Arc<str> = source::prepare(source).into();
+        program::compile(&source)?;
+        let environment = Arc::new(environment(clock));
+        Ok(ChatTemplate {
+            source,
+            bos: bos.into(),
+            eos: eos.into(),
+            environment,
+        })
+    }
+
+    /// The text of a conversation. `tools`: definitions in the OpenAI form; `extra`: further variables of the template,
+    /// such as `enable_thinking`.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        tools: Option<&Json>,
+        add_generation_prompt: bool,
+        extra: &Map<String, Json>,
+    ) -> Result<String, TemplateError> {
+        let messages: Vec<Json> = messages
+            .iter()
+            .map(|m| serde_json::json!({"role": m.role, "content": m.content}))
+            .collect();
+        self.render_values(&Json::Array(messages), tools, add_generation_prompt, extra)
+    }
+
+    /// As [`render`](Self::render), for messages with more than a role and a content (tool calls, reasoning, parts).
+    pub fn render_values(
+        &self,
+        messages: &Json,
+        tools: Option<&Json>,
+        add_generation_prompt: bool,
+        extra: &Map<String, Json>,
+    ) -> Result<String, TemplateError> {
+        // As in transformers, `tools` and `documents` are defined and none where there are none.
+        let mut variables = vec![
+            ("messages".to_owned(), text::from_json(messages)),
+            (
+                "tools".to_owned(),
+                tools.map_or(Value::from(()), text::from_json),
+            ),
+            ("documents".to_owned(), Value::from(())),
+            (
+                "add_generation_prompt".to_owned(),
+                Value::from(add_generation_prompt),
+            ),
+            ("bos_token".to_owned(), Value::from(self.bos.as_str())),
+            ("eos_token".to_owned(), Value::from(self.eos.as_str())),
+        ];
+        variables.extend(
+            extra
+                .iter()
+                .map(|(name, value)| (name.clone(), text::from_json(value))),
+        );
+        let variables = Value::from_pairs(variables);
+        // On a thread of its own for its stack: what the template builds may be nested deeply, and is dropped there.
+        let run = || program::run(&self.source, &self.environment, variables);
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new()
+                .name("template".into())
+                .stack_size(STACK_BYTES);
+            match thread.spawn_scoped(scope, run) {
+                Ok(handle) => handle
+                    .join()
+                    .unwrap_or_else(|_| Err(TemplateError::internal("the template engine failed"))),
+                Err(error) => Err(TemplateError::internal(format!(
+                    "can't start a thread: {error}"
+                ))),
+            }
+        })
+    }
+
+    /// The template's source, with line ends made uniform.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The text of the token that begins a text, as the template sees it.
+    pub fn bos(&self) -> &str {
+        &self.bos
+    }
+}
+
+/// What templates may use: minijinja's own, with ours in the place of what differs from Jinja2.
+fn environment(clock: impl Clock + 'static) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_undefined_behavior(minijinja::UndefinedBehavior::Lenient);
+    environment.set_debug(false);
+    environment.set_recursion_limit(400);
+    environment.set_fuel(Some(budget::STEPS));
+    environment.set_formatter(|out, state, value| {
+        let printed = text::display(value)?;
+        budget::charge(state, printed.len())?;
+        out.write_str(&printed).map_err(minijinja::Error::from)
+    });
+    environment.set_unknown_method_callback(methods::call);
+    filters::register(&mut environment);
+    select::register(&mut environment);
+    tests::register(&mut environment);
+    operators::register(&mut environment);
+    globals::register(&mut environment, clock);
+    environment
+}

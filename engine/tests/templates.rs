@@ -1,0 +1,158 @@
+//! Renders every template fixture: the selection in `testdata/templates`, and all of the shared conformance folder where
+//! it is there. The expectations come from Python's Jinja2, set up as transformers does.
+
+use std::path::{Path, PathBuf};
+
+use gristmill_engine::template::ChatTemplate;
+use serde_json::{Map, Value};
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The fixtures' clock.
+fn clock() -> jiff::Zoned {
+    "2026-01-15T12:00:00[UTC]".parse().expect("a valid time")
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    unscored: usize,
+    failures: Vec<String>,
+}
+
+/// Runs all templates of a folder with their cases.
+fn walk(folder: &Path) -> Tally {
+    let mut tally = Tally::default();
+    let mut names: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("a folder of templates")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "jinja")
+        })
+        .collect();
+    names.sort();
+    assert!(!names.is_empty(), "no templates in {}", folder.display());
+    for path in names {
+        let name = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let source = std::fs::read_to_string(&path).expect("a template");
+        let cases = std::fs::read_to_string(folder.join("cases").join(format!("{name}.json")))
+            .expect("cases");
+        let cases: Vec<Value> = serde_json::from_str(&cases).expect("JSON");
+        let template = match ChatTemplate::with_clock(&source, "", "", clock()) {
+            Ok(template) => template,
+            Err(error) => {
+                tally.failures.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        for case in cases {
+            check(&template, &name, &case, &mut tally);
+        }
+    }
+    tally
+}
+
+fn check(template: &ChatTemplate, name: &str, case: &Value, tally: &mut Tally) {
+    let extra: Map<String, Value> = case["extra"].as_object().cloned().unwrap_or_default();
+    let tools = Some(&case["tools"]).filter(|tools| !tools.is_null());
+    let prompt = case["add_generation_prompt"].as_bool().unwrap_or(false);
+    let result = template.render_values(&case["messages"], tools, prompt, &extra);
+    let expected = &case["expected"];
+    let kind = expected["kind"].as_str().unwrap_or_default();
+    let problem = match (&result, kind) {
+        (_, "SecurityError" | "TemplateRuntimeError") => {
+            tally.unscored += 1;
+            return;
+        }
+        (Ok(text), "") if Some(text.as_str()) == expected.as_str() => None,
+        (Ok(text), "") => {
+            let expected = expected.as_str().unwrap_or_default();
+            let same = text
+                .bytes()
+                .zip(expected.bytes())
+                .take_while(|(a, b)| a == b)
+                .count();
+            let from = (0..=same.saturating_sub(40))
+                .rev()
+                .find(|&at| text.is_char_boundary(at) && expected.is_char_boundary(at));
+            let from = from.unwrap_or(0);
+            let show = |text: &str| text[from..].chars().take(120).collect::<String>();
+            Some(format!(
+                "{:?}\n    instead of {:?}",
+                show(text),
+                show(expected)
+            ))
+        }
+        (Ok(text), kind) => Some(format!("no {kind} ({}), but {text:?}", expected["error"])),
+        (Err(error), "raise_exception")
+            if error.is_raised() && Some(error.message()) == expected["error"].as_str() =>
+        {
+            None
+        }
+        (Err(error), "" | "raise_exception") => Some(format!("{error}; expected {expected}")),
+        (Err(error), _) => {
+            let line = error.to_string();
+            (line.contains('\n') || error.line().is_none())
+                .then(|| format!("not a line with a place: {line}"))
+        }
+    };
+    match problem {
+        None => tally.passed += 1,
+        Some(problem) => {
+            let case = case["case"].as_str().unwrap_or_default();
+            tally
+                .failures
+                .push(format!("{name} / {case} (prompt: {prompt}): {problem}"));
+        }
+    }
+}
+
+fn report(folder: &Path, tally: &Tally) {
+    println!(
+        "{}: {} cases pass, {} fail, {} are not scored",
+        folder.display(),
+        tally.passed,
+        tally.failures.len(),
+        tally.unscored
+    );
+    // One of each kind, by what comes after the case's name.
+    let mut seen = std::collections::BTreeSet::new();
+    for failure in &tally.failures {
+        let message = failure
+            .split_once("): ")
+            .map_or(failure.as_str(), |(_, message)| message);
+        if seen.insert(message.chars().take(60).collect::<String>()) && seen.len() <= 40 {
+            println!("  {}", failure.chars().take(400).collect::<String>());
+        }
+    }
+    assert!(
+        tally.failures.is_empty(),
+        "{} cases fail",
+        tally.failures.len()
+    );
+}
+
+#[test]
+fn selection() {
+    let folder = workspace().join("testdata/templates");
+    report(&folder, &walk(&folder));
+}
+
+#[test]
+fn shared() {
+    let shared = std::env::var_os("GRISTMILL_SHARED")
+        .map_or_else(|| workspace().join("../shared"), PathBuf::from);
+    let folder = shared.join("conformance/templates");
+    if !folder.is_dir() {
+        println!("skipped: {} is not there", folder.display());
+        return;
+    }
+    report(&folder, &walk(&folder));
+}
