@@ -1,0 +1,66 @@
+//! Attention over a cache of 2,048 positions, `attention/<one|prompt>/<cache>/<heads x groups x width>/<instruction
+//! set>`, one thread; throughput in positions of the cache that the queries see.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use gristmill_benches::{computes, values};
+use gristmill_kernels::{Attention, CacheRows, quant};
+use half::f16;
+
+/// Query heads, key/value heads, width: SmolLM2-135M, gemma-3-270m.
+const SHAPES: [(usize, usize, usize); 2] = [(9, 3, 64), (4, 1, 256)];
+const CAPACITY: usize = 2048;
+
+fn attention(c: &mut Criterion) {
+    for (heads, kv_heads, width) in SHAPES {
+        let floats = values(kv_heads * CAPACITY * width);
+        let halves: Vec<f16> = floats.iter().map(|&v| f16::from_f32(v)).collect();
+        let mut caches = vec![
+            ("f32", CacheRows::F32(&floats)),
+            ("f16", CacheRows::F16(&halves)),
+        ];
+        // The type's id in GGUF files is 8.
+        let q8_0 = quant(8).and_then(|quant| {
+            let mut blocks = vec![0; floats.len() / quant.block_elements * quant.block_bytes];
+            (quant.quantize?)(&floats, None, &mut blocks);
+            Some(blocks)
+        });
+        if let Some(q8_0) = &q8_0 {
+            caches.push(("q8_0", CacheRows::Q8_0(q8_0)));
+        }
+        for (isa, compute) in &mut computes() {
+            for &(cache, rows) in &caches {
+                for (kind, n) in [("one", 1), ("prompt", 256)] {
+                    let mut group = c.benchmark_group("attention");
+                    let first_position = CAPACITY - n;
+                    let seen: usize = (first_position..CAPACITY).map(|p| p + 1).sum();
+                    group.throughput(Throughput::Elements(seen as u64));
+                    let name = format!("{kind}/{cache}/{heads}x{kv_heads}x{width}/{isa}");
+                    group.bench_function(name, |b| {
+                        let attention = Attention {
+                            heads,
+                            kv_heads,
+                            key_dim: width,
+                            value_dim: width,
+                            scale: 1.0 / (width as f32).sqrt(),
+                            softcap: None,
+                            window: None,
+                            causal: true,
+                            first_position,
+                            capacity: CAPACITY,
+                            keys: rows,
+                            values: rows,
+                            sinks: None,
+                            slopes: None,
+                        };
+                        let q = values(n * heads * width);
+                        let mut out = vec![0.0; q.len()];
+                        b.iter(|| compute.attention(&attention, &q, n, &mut out));
+                    });
+                }
+            }
+        }
+    }
+}
+
+criterion_group!(benches, attention);
+criterion_main!(benches);

@@ -1,0 +1,56 @@
+//! The operations between matrix products, `ops/<name>`, on a vector of 4,096; throughput in elements.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use gristmill_benches::values;
+use gristmill_kernels::ops::{self, Activation, RopeOptions, RopePairing, RopeTable};
+
+const WIDTH: usize = 4096;
+const HEAD: usize = 64;
+
+/// A vector to be changed in place, and a second one.
+type Operation<'a> = &'a mut dyn FnMut(&mut [f32], &[f32]);
+
+fn operations(c: &mut Criterion) {
+    let options = |pairing| RopeOptions::new(HEAD, 10_000.0, pairing);
+    let mut interleaved = RopeTable::new(&options(RopePairing::Interleaved));
+    let mut halves = RopeTable::new(&options(RopePairing::Halves));
+    interleaved.prepare(0, 16);
+    halves.prepare(0, 16);
+    let mut normed = vec![0.0; WIDTH];
+    let mut normed_too = vec![0.0; WIDTH];
+    let all: [(&str, Operation<'_>); 9] = [
+        ("add", &mut |x, y| ops::add(x, y)),
+        ("mul", &mut |x, y| ops::mul(x, y)),
+        ("rms_norm", &mut |x, y| {
+            ops::rms_norm(x, Some(y), 1e-5, &mut normed)
+        }),
+        ("layer_norm", &mut |x, y| {
+            ops::layer_norm(x, Some(y), Some(y), 1e-5, &mut normed_too)
+        }),
+        ("softmax", &mut |x, _| ops::softmax(x)),
+        ("silu_gated", &mut |x, y| ops::gated(Activation::Silu, x, y)),
+        ("gelu_gated", &mut |x, y| ops::gated(Activation::Gelu, x, y)),
+        ("rope_interleaved", &mut |x, _| {
+            interleaved.apply(7, x, HEAD)
+        }),
+        ("rope_halves", &mut |x, _| halves.apply(7, x, HEAD)),
+    ];
+    let input = values(WIDTH);
+    for (name, operation) in all {
+        let mut group = c.benchmark_group("ops");
+        group.throughput(Throughput::Elements(WIDTH as u64));
+        group.bench_function(name, |b| {
+            let mut x = input.clone();
+            // A copy each time keeps repeated operations from running into zeros or infinities.
+            b.iter(|| {
+                x.copy_from_slice(&input);
+                operation(black_box(&mut x), black_box(&input));
+            });
+        });
+    }
+}
+
+criterion_group!(benches, operations);
+criterion_main!(benches);
