@@ -206,6 +206,14 @@ impl<'a> Keys<'a> {
         self.opt_f32(name)?.ok_or_else(|| self.missing(name))
     }
 
+    /// A finite number that is not negative.
+    pub fn not_negative(&self, name: &str) -> Result<f32, Error> {
+        match self.f32(name)? {
+            x if x < 0.0 => Err(self.wrong(name, format!("is {x}, and must not be negative"))),
+            x => Ok(x),
+        }
+    }
+
     /// A finite number, if the key is there.
     pub fn opt_f32(&self, name: &str) -> Result<Option<f32>, Error> {
         match self.metadata.opt_f32(&self.full(name))? {

@@ -77,7 +77,7 @@ impl<'a> Builder<'a> {
         let keys = Keys::new(gguf.metadata(), architecture.name);
         let mut builder = Self {
             hparams: HParams::read(gguf, &keys)?,
-            epsilon: keys.f32("attention.layer_norm_rms_epsilon")?,
+            epsilon: keys.not_negative("attention.layer_norm_rms_epsilon")?,
             keys,
             gguf,
             architecture,
