@@ -59,6 +59,7 @@ struct Cli {
     reason = "there is one, for the length of the run"
 )]
 enum Command {
+    Chat(commands::chat::Chat),
     Run(commands::run::Run),
     Perplexity(commands::perplexity::Perplexity),
     Inspect(commands::inspect::Inspect),
@@ -74,6 +75,7 @@ enum Command {
 impl Command {
     fn run(self) -> anyhow::Result<()> {
         match self {
+            Command::Chat(command) => command.run(),
             Command::Run(command) => command.run(),
             Command::Perplexity(command) => command.run(),
             Command::Inspect(command) => command.run(),

@@ -2,6 +2,7 @@
 //! `main.rs`.
 
 pub mod bench;
+pub mod chat;
 pub mod completions;
 pub mod inspect;
 pub mod logits;

@@ -1,0 +1,252 @@
+//! A conversation with a model: its messages, the context they are in, and what happens when that is full.
+//!
+//! In: what the user says. Out: the answer, piece by piece. Terminals and pipes are handled elsewhere.
+
+use super::conversation::Conversation;
+use super::record::Record;
+use crate::diagnostics::note;
+use crate::interrupt;
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use gristmill_engine::sampler::SamplerOptions;
+use gristmill_engine::template::Message;
+use gristmill_engine::{Context, Error, GenerateOptions, Model, StopReason, Timings};
+use std::sync::Arc;
+
+/// What to do when a conversation no longer fits into the context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnFull {
+    /// Say so and stop answering.
+    Stop,
+    /// Say so and forget the oldest turns.
+    Drop,
+}
+
+/// How a session answers.
+pub struct Settings {
+    /// What to do when the context is full.
+    pub on_full: OnFull,
+    /// At most so many tokens in an answer.
+    pub max_tokens: Option<usize>,
+    /// How tokens are chosen.
+    pub sampler: SamplerOptions,
+}
+
+/// How an answer ended.
+pub struct Ending {
+    /// Why.
+    pub reason: StopReason,
+    /// Its speed.
+    pub timings: Timings,
+}
+
+/// A conversation in progress.
+pub struct Session {
+    context: Context,
+    conversation: Conversation,
+    system: Option<String>,
+    /// Users' and assistants' messages, alternating.
+    turns: Vec<Message>,
+    /// How it answers; may be changed between answers.
+    pub settings: Settings,
+}
+
+/// Room for an answer, as a part of the context, that dropping old turns makes at least.
+const ROOM: usize = 4;
+
+impl Session {
+    /// A conversation that has not begun.
+    pub fn new(
+        model: &Arc<Model>,
+        context: Context,
+        system: Option<String>,
+        settings: Settings,
+    ) -> Result<Session> {
+        Ok(Session {
+            context,
+            conversation: Conversation::new(model)?,
+            system,
+            turns: Vec::new(),
+            settings,
+        })
+    }
+
+    /// The context it takes place in.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Whether the model brought a chat template.
+    pub fn has_template(&self) -> bool {
+        self.conversation.has_template()
+    }
+
+    /// The system prompt.
+    pub fn system(&self) -> Option<&str> {
+        self.system.as_deref()
+    }
+
+    /// Sets or removes the system prompt for what follows.
+    pub fn set_system(&mut self, text: Option<String>) {
+        self.system = text;
+    }
+
+    /// Forgets the conversation.
+    pub fn reset(&mut self) {
+        self.turns.clear();
+        self.context.reset();
+    }
+
+    /// The conversation, to be written to a file.
+    pub fn record(&self) -> Record {
+        Record {
+            messages: self.messages(),
+        }
+    }
+
+    /// Takes up a conversation from a file.
+    pub fn take_up(&mut self, record: Record) {
+        let mut turns = record.messages;
+        self.system = match turns.first() {
+            Some(first) if first.role == "system" => Some(turns.remove(0).content),
+            _ => None,
+        };
+        self.turns = turns;
+        self.context.reset();
+    }
+
+    /// Answers a message. The text goes to `sink` as it comes.
+    pub fn answer(
+        &mut self,
+        text: String,
+        sink: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<Ending> {
+        self.turns.push(Message::new("user", text));
+        let answered = self.complete(sink);
+        // A message that could not be answered at all is not part of the conversation.
+        if answered.is_err() && self.turns.last().is_some_and(|turn| turn.role == "user") {
+            self.turns.pop();
+        }
+        answered
+    }
+
+    /// Answers the last message again.
+    pub fn answer_again(&mut self, sink: &mut dyn FnMut(&str) -> Result<()>) -> Result<Ending> {
+        let last_answer = self.turns.pop_if(|turn| turn.role == "assistant");
+        if !self.turns.last().is_some_and(|turn| turn.role == "user") {
+            self.turns.extend(last_answer);
+            bail!("there is no message to answer again");
+        }
+        let answered = self.complete(sink);
+        if answered.is_err() && self.turns.last().is_some_and(|turn| turn.role == "user") {
+            self.turns.extend(last_answer);
+        }
+        answered
+    }
+
+    fn messages(&self) -> Vec<Message> {
+        let system = self
+            .system
+            .iter()
+            .map(|text| Message::new("system", text.clone()));
+        system.chain(self.turns.iter().cloned()).collect()
+    }
+
+    /// Answers the last turn, which is the user's.
+    fn complete(&mut self, sink: &mut dyn FnMut(&str) -> Result<()>) -> Result<Ending> {
+        let (mut answer, mut answer_ids) = (String::new(), Vec::new());
+        let mut timings = Timings::default();
+        let outcome = loop {
+            match self.stretch(&mut answer, &mut answer_ids, &mut timings, sink) {
+                Ok(StopReason::ContextFull)
+                    if self.settings.on_full == OnFull::Drop && self.drop_oldest() => {}
+                outcome => break outcome,
+            }
+        };
+        // An empty answer is one too: roles have to alternate.
+        if !answer.is_empty() || outcome.is_ok() {
+            self.turns.push(Message::new("assistant", answer));
+        }
+        Ok(Ending {
+            reason: outcome?,
+            timings,
+        })
+    }
+
+    /// Generates until something ends it. What has been generated already is fed as the answer's beginning.
+    fn stretch(
+        &mut self,
+        answer: &mut String,
+        answer_ids: &mut Vec<u32>,
+        timings: &mut Timings,
+        sink: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<StopReason> {
+        let ids = loop {
+            let mut ids = self.conversation.encode(&self.messages())?;
+            ids.extend_from_slice(answer_ids);
+            let capacity = self.context.capacity();
+            let wanted = match self.settings.on_full {
+                OnFull::Stop => ids.len() + 1,
+                OnFull::Drop => ids.len() + capacity / ROOM,
+            };
+            if wanted <= capacity {
+                break ids;
+            }
+            if self.settings.on_full == OnFull::Drop && self.drop_oldest() {
+                continue;
+            }
+            if ids.len() < capacity {
+                break ids;
+            }
+            bail!(
+                "the context is full: the conversation has {} tokens and the context {capacity}; \
+                 /reset begins anew, -c sets a larger context, --on-full drop forgets the oldest turns",
+                ids.len()
+            );
+        };
+        let kept = self.context.keep_prefix(&ids);
+        let left = self
+            .settings
+            .max_tokens
+            .map(|most| most.saturating_sub(answer_ids.len()));
+        let options = GenerateOptions {
+            max_tokens: left,
+            stop: self.conversation.stops(),
+            sampler: self.settings.sampler.clone(),
+            ..GenerateOptions::default()
+        };
+        let _guard = interrupt::guard(self.context.stop_handle());
+        let mut generation = self.context.generate(&ids[kept..], options)?;
+        for piece in generation.by_ref() {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(Error::Stopped) => return Ok(StopReason::Interrupt),
+                Err(error) => return Err(error.into()),
+            };
+            answer_ids.push(piece.id);
+            if !piece.text.is_empty() {
+                answer.push_str(&piece.text);
+                sink(&piece.text)?;
+            }
+        }
+        let new = generation.timings();
+        timings.prompt_tokens += new.prompt_tokens;
+        timings.prompt += new.prompt;
+        timings.generated_tokens += new.generated_tokens;
+        timings.generate += new.generate;
+        Ok(generation.stop_reason().unwrap_or(StopReason::Interrupt))
+    }
+
+    /// Forgets the oldest question with its answer, and says so; false if only the current question is left.
+    fn drop_oldest(&mut self) -> bool {
+        let next = self
+            .turns
+            .iter()
+            .skip(1)
+            .position(|turn| turn.role == "user");
+        let Some(next) = next else { return false };
+        self.turns.drain(..=next);
+        note!("[The context is full: the oldest turn of the conversation is forgotten.]");
+        true
+    }
+}
