@@ -8,12 +8,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::attention::{Attention, AttentionScratch};
-use crate::isa::Isa;
+use crate::cpu;
+use crate::gemm::{self, Hands};
 use crate::isa::float::Floats;
+use crate::isa::{Isa, Ready};
 use crate::ops::{self, Activation};
 use crate::pool::{Grid, Team, performance_cores};
 use crate::quant::QuantType;
-use crate::{cpu, gemm};
 
 /// Up to so many columns a product is computed column by column, straight from the file's bytes.
 pub const FEW_COLUMNS: usize = 16;
@@ -143,7 +144,8 @@ pub struct Product<'a> {
 /// An instruction set, a worker team and scratch memory that is reused from call to call.
 #[derive(Debug)]
 pub struct Compute {
-    isa: &'static Isa,
+    ready: Ready,
+    floats: Floats,
     team: Team,
     threads: usize,
     threads_prompt: usize,
@@ -157,7 +159,7 @@ pub struct Compute {
 impl Compute {
     /// Chooses the instruction set and starts the threads.
     pub fn new(options: &ComputeOptions) -> Result<Compute, Error> {
-        let isa = cpu::choose(options.isa.as_deref())?;
+        let ready = cpu::choose(options.isa.as_deref())?;
         let threads = options.threads.unwrap_or_else(performance_cores).max(1);
         let threads_prompt = options.threads_prompt.unwrap_or(threads).max(1);
         let most = threads.max(threads_prompt);
@@ -166,7 +168,8 @@ impl Compute {
             source,
         })?;
         Ok(Compute {
-            isa,
+            floats: Floats::for_isa(ready.isa().name),
+            ready,
             threads: threads.min(team.threads()),
             threads_prompt: threads_prompt.min(team.threads()),
             limit: AtomicUsize::new(threads),
@@ -189,7 +192,7 @@ impl Compute {
 
     /// The instruction set.
     pub fn isa(&self) -> &'static Isa {
-        self.isa
+        self.ready.isa()
     }
 
     fn threads_for(&self, n: usize) -> usize {
@@ -219,17 +222,13 @@ impl Compute {
             return;
         }
         let limit = self.threads_for(n);
-        for products in products.chunks_mut(crate::pool::MAX_GRIDS) {
-            gemm::products(
-                self.isa,
-                &self.team,
-                limit,
-                &mut self.scratch,
-                x,
-                n,
-                products,
-            );
-        }
+        let hands = Hands {
+            ready: self.ready,
+            floats: self.floats,
+            team: &self.team,
+            limit,
+        };
+        gemm::products(hands, &mut self.scratch, x, n, products);
     }
 
     /// `out = activation(gate x) * (up x)`: the first half of a gated feed-forward.
@@ -261,7 +260,18 @@ impl Compute {
             },
         ];
         self.matmul(x, n, &mut products);
-        ops::gated(activation, out, other);
+        let rows = out.len();
+        let mut grids = [Grid {
+            out,
+            rows,
+            strip_rows: 8192,
+        }];
+        let limit = self.limit.load(Ordering::Relaxed);
+        let other = &*other;
+        self.team.strips(limit, &mut grids, |_, mut strip| {
+            let up = &other[strip.first..][..strip.rows];
+            ops::gated(activation, strip.column(0), up);
+        });
         self.second = second;
     }
 
@@ -301,7 +311,6 @@ impl Compute {
         let team = &self.team;
         let parallel =
             |tasks: usize, f: &(dyn Fn(usize) + Sync)| team.for_each(limit, tasks, |_, i| f(i));
-        let floats = Floats::for_isa(self.isa.name);
-        attention.run(floats, &mut self.attention, &parallel, q, n, out);
+        attention.run(self.floats, &mut self.attention, &parallel, q, n, out);
     }
 }

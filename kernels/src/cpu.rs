@@ -1,8 +1,7 @@
 //! Which instruction set runs: the best that the CPU has, or the one that was asked for by name.
 
 use crate::compute::Error;
-use crate::isa::Isa;
-use crate::isa::scalar::SCALAR;
+use crate::isa::{Isa, Ready};
 use crate::registry::ISAS;
 
 /// The instruction sets that this CPU has, the plainest first.
@@ -11,17 +10,16 @@ pub fn available() -> impl Iterator<Item = &'static Isa> {
 }
 
 /// The instruction set named `asked`, or else by the environment variable `GRISTMILL_ISA`, or else the best.
-pub fn choose(asked: Option<&str>) -> Result<&'static Isa, Error> {
+pub fn choose(asked: Option<&str>) -> Result<Ready, Error> {
     let environment = std::env::var("GRISTMILL_ISA")
         .ok()
         .filter(|name| !name.is_empty());
-    let best = || available().last().unwrap_or(&SCALAR);
-    let Some(name) = asked.or(environment.as_deref()) else {
-        return Ok(best());
+    let best = || ISAS.iter().rev().find_map(|isa| isa.ready());
+    let name = match asked.or(environment.as_deref()) {
+        Some(name) if !name.eq_ignore_ascii_case("auto") => name,
+        // The scalar set is always there.
+        _ => best().map_or("scalar", |ready| ready.isa().name),
     };
-    if name.eq_ignore_ascii_case("auto") {
-        return Ok(best());
-    }
     // `avx-vnni`, `avx_vnni` and `avxvnni` are one name.
     let plain = |name: &str| name.to_ascii_lowercase().replace(['-', '_'], "");
     let refuse = |problem| Error::Isa {
@@ -32,11 +30,11 @@ pub fn choose(asked: Option<&str>) -> Result<&'static Isa, Error> {
             .collect::<Vec<_>>()
             .join(", "),
     };
-    match ISAS.iter().find(|isa| plain(isa.name) == plain(name)) {
-        None => Err(refuse("no such name")),
-        Some(isa) if !(isa.detect)() => Err(refuse("this CPU doesn't have it")),
-        Some(isa) => Ok(isa),
-    }
+    let Some(isa) = ISAS.iter().find(|isa| plain(isa.name) == plain(name)) else {
+        return Err(refuse("no such name"));
+    };
+    isa.ready()
+        .ok_or_else(|| refuse("this CPU doesn't have it"))
 }
 
 #[cfg(test)]
@@ -50,6 +48,6 @@ mod tests {
             error.contains("\"mmx\"") && error.contains("scalar"),
             "{error}"
         );
-        assert_eq!(choose(Some("SCALAR")).unwrap().name, "scalar");
+        assert_eq!(choose(Some("SCALAR")).unwrap().isa().name, "scalar");
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod attention;
 pub mod compute;
+#[cfg(test)]
+mod conformance;
 pub mod cpu;
 mod gemm;
 pub mod isa;

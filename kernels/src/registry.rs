@@ -52,4 +52,14 @@ pub fn quant(id: u32) -> Option<&'static QuantType> {
 }
 
 /// Every instruction set, the plainest first: of those that a CPU has, the last one is used.
-pub static ISAS: &[&Isa] = &[&isa::scalar::SCALAR];
+pub static ISAS: &[&Isa] = &[
+    &isa::scalar::SCALAR,
+    #[cfg(target_arch = "x86_64")]
+    &isa::avx2::AVX2,
+    #[cfg(target_arch = "x86_64")]
+    &isa::avx_vnni::AVX_VNNI,
+    #[cfg(target_arch = "x86_64")]
+    &isa::avx512vl::AVX512VL,
+    #[cfg(target_arch = "x86_64")]
+    &isa::avx512::AVX512,
+];

@@ -1,8 +1,29 @@
-//! Instruction sets.
+//! Instruction sets: each is an [`Isa`], a table of micro-kernels; [`Ready`] proves that this CPU has it.
+//!
+//! The arithmetic is in units of 256 weights of a row. For few columns a kernel unpacks blocks of the file and multiplies
+//! them at once ([`DotRows`]). For many, rows are unpacked to 8-bit codes ([`UnpackUnit`]), interleaved ([`Tile::pack`])
+//! and multiplied with all columns ([`Tile::run`]). What no fast function exists for goes through the type's own
+//! `unpack`, so a new type or a new instruction set works at once.
 
+pub mod aligned;
 pub mod float;
 pub mod parts;
 pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+#[cfg(target_arch = "x86_64")]
+pub use x86::{avx_vnni, avx2, avx512, avx512vl};
+
+use crate::quant::QuantType;
+
+/// Weights in a unit: the largest block there is.
+pub const UNIT: usize = 256;
+/// The most groups (codes that share a scale) in a unit.
+pub const UNIT_GROUPS: usize = 16;
+/// Activations that share a scale when they are rounded to 8 bits.
+pub const ACTIVATION_GROUP: usize = 128;
+/// Activation scales in a unit.
+pub const UNIT_SCALES: usize = UNIT / ACTIVATION_GROUP;
 
 /// An instruction set: how to know whether the CPU has it, and its micro-kernels.
 #[derive(Debug)]
@@ -13,4 +34,259 @@ pub struct Isa {
     pub needs: &'static str,
     /// Whether the CPU has it.
     pub detect: fn() -> bool,
+    /// Its functions; they may be called where `detect` says yes.
+    pub kernels: Kernels,
+}
+
+/// The micro-kernels of an instruction set.
+#[derive(Debug)]
+pub struct Kernels {
+    /// Rounds one group of up to [`ACTIVATION_GROUP`] activations to 8 bits; gives the scale.
+    pub quantize: unsafe fn(x: &[f32], codes: &mut [i8]) -> f32,
+    /// The fused product for a type, if there is one.
+    pub dot: fn(&QuantType) -> Option<DotRows>,
+    /// The product with a row that is unpacked already.
+    pub dot_unpacked: unsafe fn(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]),
+    /// The fast way to unpack a type, if there is one.
+    pub unpack: fn(&QuantType) -> Option<UnpackUnit>,
+    /// The kernel for many columns; without it they go through the dots.
+    pub tile: Option<Tile>,
+}
+
+/// Rows times columns: `weights` are whole rows of `row_bytes`, `out` gets a run of `x.count` results for each row.
+pub type DotRows = unsafe fn(weights: &[u8], row_bytes: usize, x: &Columns<'_>, out: &mut [f32]);
+
+/// Unpacks `codes.len()` (at most [`UNIT`], whole blocks) weights: as [`crate::quant::Codes::unpack`].
+pub type UnpackUnit =
+    unsafe fn(blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]);
+
+/// A row as codes: `value = scale[group] * code - min[group]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Unpacked<'a> {
+    /// Codes, whole units; 0 beyond the end of the row.
+    pub codes: &'a [i8],
+    /// A scale for each group.
+    pub scales: &'a [f32],
+    /// A minimum for each group; empty if the type has none.
+    pub mins: &'a [f32],
+    /// Codes that share a scale, 16 or 32.
+    pub group: usize,
+}
+
+/// Activations as the dots read them: column after column, each filled up with zeros to whole units.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns<'a> {
+    /// Number of columns.
+    pub count: usize,
+    /// Activations in a column.
+    pub length: usize,
+    /// Units in a column.
+    pub units: usize,
+    /// 8-bit activations, [`UNIT`] a unit, in -127 ..= 127.
+    pub codes: &'a [i8],
+    /// The scale of each 32, 8 a unit.
+    pub scales: &'a [f32],
+    /// scale · Σ codes of each 32, 8 a unit.
+    pub sums: &'a [f32],
+    /// scale · Σ codes of each 16, 16 a unit.
+    pub half_sums: &'a [f32],
+}
+
+impl Columns<'_> {
+    /// Panics unless lengths agree: kernels rely on it.
+    fn check(&self) {
+        let units = self.count * self.units;
+        assert!(self.length <= self.units * UNIT && self.length.is_multiple_of(16));
+        assert!(self.codes.len() >= units * UNIT && self.scales.len() >= units * 8);
+        assert!(self.sums.len() >= units * 8 && self.half_sums.len() >= units * 16);
+    }
+}
+
+/// The kernel for many columns: a slab of `rows` rows, one unit deep, times all columns.
+#[derive(Debug, Clone, Copy)]
+pub struct Tile {
+    /// Rows of a slab.
+    pub rows: usize,
+    /// Activations are unsigned, biased by 128 (or signed).
+    pub unsigned_activations: bool,
+    /// From codes row by row to the order of `run`.
+    pub pack: unsafe fn(from: &SlabRows<'_>, slab: &mut Slab<'_>),
+    /// Adds a slab's products to the sums.
+    pub run: unsafe fn(slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]),
+}
+
+/// A slab as it is unpacked, row by row.
+#[derive(Debug)]
+pub struct SlabRows<'a> {
+    /// The type.
+    pub quant: &'static QuantType,
+    /// [`UNIT`] codes a row.
+    pub codes: &'a [i8],
+    /// [`UNIT_GROUPS`] scales a row.
+    pub scales: &'a [f32],
+    /// [`UNIT_GROUPS`] mins a row, 0 where the type has none.
+    pub mins: &'a [f32],
+    /// Codes that share a scale.
+    pub group: usize,
+    /// Groups that are there.
+    pub groups: usize,
+}
+
+/// A slab in the order of the kernel: for every four codes all rows, for every group all rows.
+#[derive(Debug)]
+pub struct Slab<'a> {
+    /// Codes, `[UNIT / 4][rows][4]`.
+    pub codes: &'a mut [i8],
+    /// What a group's integer sum starts at, `[group][rows]`: undoes the activations' bias.
+    pub start: &'a mut [i32],
+    /// Scales, `[group][rows]`.
+    pub scales: &'a mut [f32],
+    /// Mins, `[group][rows]`.
+    pub mins: &'a mut [f32],
+    /// Codes that share a scale.
+    pub group: usize,
+    /// Groups that are there.
+    pub groups: usize,
+    /// Whether any minimum counts.
+    pub has_mins: bool,
+    /// The largest code, for kernels that must know how many products fit in 16 bits; `None`: codes are signed.
+    pub largest: Option<u8>,
+}
+
+/// One unit of all columns.
+#[derive(Debug, Clone, Copy)]
+pub struct TileColumns<'a> {
+    /// Number of columns.
+    pub count: usize,
+    /// 8-bit activations, `[column][UNIT]`.
+    pub codes: &'a [u8],
+    /// Scales, `[ACTIVATION_GROUP of the unit][column]`.
+    pub scales: &'a [f32],
+    /// Σ codes, `[16 of the unit][column]`.
+    pub sums: &'a [f32],
+    /// Σ codes, `[32 of the unit][column]`.
+    pub pair_sums: &'a [f32],
+}
+
+/// An instruction set that this CPU has: its functions are safe to call.
+#[derive(Debug, Clone, Copy)]
+pub struct Ready(&'static Isa);
+
+impl Isa {
+    /// Proof that this CPU has it.
+    pub fn ready(&'static self) -> Option<Ready> {
+        (self.detect)().then_some(Ready(self))
+    }
+}
+
+impl Ready {
+    /// The instruction set.
+    pub fn isa(self) -> &'static Isa {
+        self.0
+    }
+
+    /// Rounds up to [`ACTIVATION_GROUP`] activations to 8 bits; gives the scale.
+    #[inline]
+    pub fn quantize(self, x: &[f32], codes: &mut [i8]) -> f32 {
+        assert!(x.len() <= ACTIVATION_GROUP && codes.len() == x.len());
+        // SAFETY: the CPU has the instructions (`Ready`).
+        unsafe { (self.0.kernels.quantize)(x, codes) }
+    }
+
+    /// The fused product for a type. It panics if lengths don't agree.
+    pub fn dot(self, quant: &QuantType) -> Option<impl Fn(&[u8], &Columns<'_>, &mut [f32]) + Copy> {
+        let dot = (self.0.kernels.dot)(quant)?;
+        let (elements, bytes) = (quant.block_elements, quant.block_bytes);
+        Some(move |weights: &[u8], x: &Columns<'_>, out: &mut [f32]| {
+            x.check();
+            assert!(x.length.is_multiple_of(elements));
+            let row_bytes = x.length / elements * bytes;
+            assert!(weights.len() * x.count == out.len() * row_bytes);
+            if !out.is_empty() && x.length > 0 {
+                // SAFETY: the CPU has the instructions; lengths were checked above.
+                unsafe { dot(weights, row_bytes, x, out) }
+            } else {
+                out.fill(0.0);
+            }
+        })
+    }
+
+    /// The product with one unpacked row: `out` gets `x.count` results.
+    pub fn dot_unpacked(self, row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
+        x.check();
+        assert!(out.len() == x.count && row.codes.len() == x.units * UNIT);
+        assert!(row.scales.len() * row.group == x.units * UNIT);
+        assert!(row.mins.is_empty() || row.mins.len() == row.scales.len());
+        // SAFETY: the CPU has the instructions; lengths were checked above.
+        unsafe { (self.0.kernels.dot_unpacked)(row, x, out) }
+    }
+
+    /// Unpacks up to a unit of whole blocks of a type that has codes.
+    pub fn unpack(
+        self,
+        quant: &QuantType,
+        blocks: &[u8],
+        codes: &mut [i8],
+        scales: &mut [f32],
+        mins: &mut [f32],
+    ) {
+        let Some(plain) = &quant.codes else { return };
+        assert!(codes.len() <= UNIT && scales.len() * plain.group >= codes.len());
+        assert!(!plain.has_mins || mins.len() >= scales.len());
+        assert!(codes.len() / quant.block_elements * quant.block_bytes == blocks.len());
+        match (self.0.kernels.unpack)(quant) {
+            // SAFETY: the CPU has the instructions; lengths were checked above.
+            Some(unpack) => unsafe { unpack(blocks, codes, scales, mins) },
+            None => (plain.unpack)(blocks, codes, scales, mins),
+        }
+    }
+
+    /// The kernel for many columns, if there is one.
+    pub fn tile(self) -> Option<ReadyTile> {
+        self.0.kernels.tile.map(ReadyTile)
+    }
+}
+
+/// A [`Tile`] that this CPU can run.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadyTile(Tile);
+
+impl ReadyTile {
+    /// Rows of a slab.
+    pub fn rows(self) -> usize {
+        self.0.rows
+    }
+
+    /// Whether activations are biased by 128.
+    pub fn unsigned_activations(self) -> bool {
+        self.0.unsigned_activations
+    }
+
+    /// Codes row by row to the order of [`ReadyTile::run`].
+    pub fn pack(self, from: &SlabRows<'_>, slab: &mut Slab<'_>) {
+        let rows = self.0.rows;
+        assert!(from.codes.len() == rows * UNIT && from.scales.len() == rows * UNIT_GROUPS);
+        assert!(from.mins.len() == rows * UNIT_GROUPS);
+        self.check(slab);
+        // SAFETY: the CPU has the instructions; lengths were checked above.
+        unsafe { (self.0.pack)(from, slab) }
+    }
+
+    /// Adds a slab's products to `sums`, `rows` values for each column.
+    pub fn run(self, slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]) {
+        self.check(slab);
+        assert!(sums.len() == x.count * self.0.rows && x.codes.len() == x.count * UNIT);
+        assert!(x.scales.len() == x.count * UNIT_SCALES && x.sums.len() == x.count * UNIT_GROUPS);
+        assert!(x.pair_sums.len() == x.count * UNIT_GROUPS / 2);
+        // SAFETY: the CPU has the instructions; lengths were checked above.
+        unsafe { (self.0.run)(slab, x, sums) }
+    }
+
+    fn check(self, slab: &Slab<'_>) {
+        let rows = self.0.rows;
+        assert!(slab.codes.len() == rows * UNIT && slab.start.len() == rows * UNIT_GROUPS);
+        assert!(slab.scales.len() == rows * UNIT_GROUPS && slab.mins.len() == slab.scales.len());
+        assert!(slab.group == 16 || slab.group == 32);
+        assert!(slab.groups * slab.group <= UNIT);
+    }
 }

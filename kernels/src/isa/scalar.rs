@@ -1,10 +1,68 @@
 //! Plain Rust: what every CPU runs, and what the other instruction sets are compared with.
 
-use super::Isa;
+use super::{Columns, Isa, Kernels, UNIT, Unpacked};
 
 /// The scalar instruction set.
 pub static SCALAR: Isa = Isa {
     name: "scalar",
     needs: "nothing",
     detect: || true,
+    kernels: Kernels {
+        quantize: quantize_plain,
+        dot: |_| None,
+        dot_unpacked: dot_plain,
+        unpack: |_| None,
+        tile: None,
+    },
 };
+
+unsafe fn quantize_plain(x: &[f32], codes: &mut [i8]) -> f32 {
+    quantize(x, codes)
+}
+
+unsafe fn dot_plain(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
+    dot_unpacked(row, x, out);
+}
+
+/// Rounds a group to -127 ..= 127 times the returned scale. NaN or infinity anywhere makes the scale NaN or infinite.
+#[inline(always)]
+pub fn quantize(x: &[f32], codes: &mut [i8]) -> f32 {
+    // Magnitudes compare like their bits, and NaN above all: it can't be lost.
+    let largest = x
+        .iter()
+        .fold(0, |most, x| most.max(x.to_bits() & 0x7fff_ffff));
+    let scale = f32::from_bits(largest) / 127.0;
+    let inverse = 1.0 / scale;
+    let inverse = if inverse.is_finite() { inverse } else { 0.0 };
+    for (code, &x) in codes.iter_mut().zip(x) {
+        // Adding 1.5 · 2^23 rounds to an integer (ties to even) that stands in the low bits.
+        *code = (x * inverse + 12_582_912.0).to_bits() as i8;
+    }
+    scale
+}
+
+/// One row times every column, groups in order.
+#[inline(always)]
+pub fn dot_unpacked(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
+    let groups = UNIT / row.group * x.units;
+    for (column, out) in out.iter_mut().enumerate() {
+        let codes = &x.codes[column * x.units * UNIT..][..x.units * UNIT];
+        let scales = &x.scales[column * x.units * 8..][..x.units * 8];
+        let sums = if row.group == 32 { x.sums } else { x.half_sums };
+        let sums = &sums[column * groups..][..groups];
+        let mut total = 0.0;
+        for (group, x_sum) in sums.iter().enumerate() {
+            let at = group * row.group;
+            let sum: i32 = row.codes[at..][..row.group]
+                .iter()
+                .zip(&codes[at..][..row.group])
+                .map(|(&w, &x)| i32::from(w) * i32::from(x))
+                .sum();
+            total += row.scales[group] * scales[at / 32] * sum as f32;
+            if let Some(min) = row.mins.get(group) {
+                total -= min * x_sum;
+            }
+        }
+        *out = total;
+    }
+}

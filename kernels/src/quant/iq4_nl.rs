@@ -8,7 +8,7 @@ use super::{Format, QuantType, inverse, read_f16, write_f16};
 pub static IQ4_NL: QuantType = QuantType::of::<Block>();
 
 /// The codes, close together around 0 where most weights are. Data of the format (ggml, MIT licence).
-pub(super) const CODES: [i8; 16] = [
+pub(crate) const CODES: [i8; 16] = [
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
 

@@ -120,8 +120,9 @@ impl Floats {
 
     /// The float instructions that go with an integer instruction set of the registry, by its name.
     pub fn for_isa(name: &str) -> Floats {
-        let found = match name {
-            "avx2" | "avx_vnni" => Floats::avx2(),
+        let name = name.to_ascii_lowercase().replace(['-', '_'], "");
+        let found = match name.as_str() {
+            "avx2" | "avxvnni" => Floats::avx2(),
             name if name.starts_with("avx512") => Floats::avx512(),
             _ => None,
         };

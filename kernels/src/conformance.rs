@@ -1,0 +1,407 @@
+//! The suite over `QUANTS` × `ISAS`: whatever is registered is tested, on whatever this CPU has.
+//!
+//! Unpacking equals the type's own, bit for bit. Products are compared with sums in f64 over the same 8-bit activations,
+//! so an integer that saturated or a wrong lane shows at once; only the rounding of f32 sums is allowed for.
+
+use crate::compute::{Compute, ComputeOptions, FEW_COLUMNS, Matrix, Product};
+use crate::cpu;
+use crate::isa::Ready;
+use crate::quant::QuantType;
+use crate::registry::QUANTS;
+
+/// A small random number generator (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn bits(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+    /// About normal, deviation 1.
+    fn normal(&mut self) -> f32 {
+        (0..6)
+            .map(|_| (self.bits() >> 40) as f32 / (1 << 24) as f32 - 0.5)
+            .sum::<f32>()
+            * 1.4
+    }
+}
+
+fn sets() -> Vec<Ready> {
+    let ready: Vec<Ready> = cpu::available().filter_map(|isa| isa.ready()).collect();
+    println!(
+        "instruction sets: {:?}",
+        ready.iter().map(|r| r.isa().name).collect::<Vec<_>>()
+    );
+    ready
+}
+
+fn coded() -> impl Iterator<Item = &'static QuantType> {
+    QUANTS.iter().copied().filter(|quant| quant.codes.is_some())
+}
+
+fn finite(quant: &QuantType, block: &[u8]) -> bool {
+    let mut values = vec![0.0; quant.block_elements];
+    (quant.dequantize)(block, &mut values);
+    // Far from the ends of f32, so that sums stay finite too.
+    values.iter().all(|v| v.abs() < 1e6)
+}
+
+/// Random bytes that are finite numbers, then as many of them as can be become `fill`: the codes' extremes.
+fn blocks(quant: &QuantType, count: usize, random: &mut Random, fill: Option<u8>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for _ in 0..count {
+        let mut block = vec![0u8; quant.block_bytes];
+        for _ in 0..200 {
+            block.fill_with(|| random.bits() as u8);
+            if finite(quant, &block) {
+                break;
+            }
+        }
+        if !finite(quant, &block) {
+            // Scales that are never finite at random: numbers quantized.
+            let values: Vec<f32> = (0..quant.block_elements).map(|_| random.normal()).collect();
+            if let Some(quantize) = quant.quantize {
+                quantize(&values, None, &mut block);
+            }
+        }
+        if let Some(fill) = fill {
+            for at in 0..block.len() {
+                let old = std::mem::replace(&mut block[at], fill);
+                if !finite(quant, &block) {
+                    block[at] = old;
+                }
+            }
+        }
+        bytes.extend(block);
+    }
+    bytes
+}
+
+fn nmse(got: &[f32], want: &[f64]) -> f64 {
+    let error: f64 = got
+        .iter()
+        .zip(want)
+        .map(|(&g, w)| (f64::from(g) - w).powi(2))
+        .sum();
+    let size: f64 = want.iter().map(|w| w * w).sum();
+    error / size.max(1e-300)
+}
+
+#[test]
+fn every_set_unpacks_every_type_as_the_type_does() {
+    let mut random = Random(1);
+    for ready in sets() {
+        for quant in coded() {
+            let codes = quant.codes.as_ref().unwrap();
+            let most = 256 / quant.block_elements;
+            for count in [1, 2, 3, 5, 7, 8].into_iter().filter(|&c| c <= most) {
+                for fill in [None, Some(0), Some(0xff), Some(0x80), Some(0x77)] {
+                    let bytes = blocks(quant, count, &mut random, fill);
+                    let elements = count * quant.block_elements;
+                    let groups = elements / codes.group;
+                    let (mut a, mut b) = (vec![0i8; elements], vec![0i8; elements]);
+                    let mut numbers = vec![vec![0f32; groups]; 4];
+                    let [s, m, t, n] = &mut numbers[..] else {
+                        unreachable!()
+                    };
+                    ready.unpack(quant, &bytes, &mut a, s, m);
+                    (codes.unpack)(&bytes, &mut b, t, n);
+                    assert_eq!(a, b, "{} {} codes", ready.isa().name, quant.name);
+                    assert_eq!(s, t, "{} {} scales", ready.isa().name, quant.name);
+                    assert_eq!(m, n, "{} {} mins", ready.isa().name, quant.name);
+                    assert!(b.iter().all(|&c| c >= codes.range.0 && c <= codes.range.1));
+                }
+            }
+        }
+    }
+}
+
+/// What the product should be: 8-bit activations exactly as the kernels round them, everything after in f64. The second
+/// list says how large the terms are: sums can cancel, roundings don't.
+fn exact(
+    ready: Ready,
+    quant: &QuantType,
+    bytes: &[u8],
+    cols: usize,
+    x: &[f32],
+) -> (Vec<f64>, Vec<f64>) {
+    let rows = bytes.len() / (cols / quant.block_elements * quant.block_bytes);
+    let mut weights = vec![0f32; rows * cols];
+    (quant.dequantize)(bytes, &mut weights);
+    let (mut out, mut size) = (Vec::new(), Vec::new());
+    for x in x.chunks_exact(cols) {
+        let mut rounded = Vec::new();
+        for x in x.chunks(crate::isa::ACTIVATION_GROUP) {
+            let mut codes = vec![0i8; x.len()];
+            let scale = f64::from(ready.quantize(x, &mut codes));
+            rounded.extend(codes.iter().map(|&c| f64::from(c) * scale));
+        }
+        for row in weights.chunks_exact(cols) {
+            let terms = row.iter().zip(&rounded).map(|(&w, x)| f64::from(w) * x);
+            out.push(terms.clone().sum());
+            size.push(terms.map(f64::abs).sum());
+        }
+    }
+    (out, size)
+}
+
+fn compute(ready: Ready, threads: usize) -> Compute {
+    let isa = Some(ready.isa().name.to_string());
+    Compute::new(&ComputeOptions {
+        threads: Some(threads),
+        threads_prompt: None,
+        isa,
+    })
+    .unwrap()
+}
+
+fn product(compute: &mut Compute, matrix: Matrix<'_>, x: &[f32], n: usize) -> Vec<f32> {
+    let mut out = vec![f32::NAN; n * matrix.rows];
+    compute.matmul(
+        x,
+        n,
+        &mut [Product {
+            weights: matrix,
+            out: &mut out,
+        }],
+    );
+    out
+}
+
+/// Rows, columns and blocks with odd remainders.
+fn shapes() -> Vec<(usize, usize, usize)> {
+    let mut shapes = Vec::new();
+    for rows in [1, 2, 3, 7, 31, 33] {
+        for (n, blocks) in [
+            (1, 1),
+            (2, 2),
+            (3, 3),
+            (7, 1),
+            (17, 3),
+            (31, 2),
+            (33, 1),
+            (18, 11),
+        ] {
+            shapes.push((rows, n, blocks));
+        }
+    }
+    shapes
+}
+
+#[test]
+fn products_of_every_type_on_every_set_are_exact_sums() {
+    for ready in sets() {
+        let mut compute = compute(ready, 2);
+        for quant in coded() {
+            let mut random = Random(7);
+            for (rows, n, count) in shapes() {
+                let cols = count * quant.block_elements;
+                let bytes = blocks(quant, rows * count, &mut random, None);
+                let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
+                let x: Vec<f32> = (0..n * cols).map(|_| random.normal()).collect();
+                let got = product(&mut compute, matrix, &x, n);
+                let (want, size) = exact(ready, quant, &bytes, cols, &x);
+                for (i, (&got, (want, size))) in got.iter().zip(want.iter().zip(&size)).enumerate()
+                {
+                    // Codes biased for unsigned instructions make terms up to four times as large (Q4_0: 15 for 7).
+                    let error = (f64::from(got) - want).abs();
+                    assert!(
+                        error <= 2e-5 * size + 1e-30,
+                        "{} {} {rows}x{cols} n={n} [{i}]: {got} not {want}, terms {size}",
+                        ready.isa().name,
+                        quant.name
+                    );
+                }
+                assert!(
+                    nmse(&got, &want) < 1e-6,
+                    "{} {}",
+                    ready.isa().name,
+                    quant.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_saturates_at_the_extremes() {
+    for ready in sets() {
+        let mut compute = compute(ready, 1);
+        for quant in coded() {
+            let mut random = Random(3);
+            let count = 1024 / quant.block_elements;
+            for fill in [0, 0xff, 0x80, 0x7f, 0x77, 0xf0, 0x0f] {
+                let rows = 33;
+                let bytes = blocks(quant, rows * count, &mut random, Some(fill));
+                let matrix = Matrix::new(quant, rows, 1024, &bytes).unwrap();
+                for (n, pattern) in [(1, 0), (1, 1), (20, 0), (20, 1), (20, 2)] {
+                    let x: Vec<f32> = (0..n * 1024)
+                        .map(|i| match pattern {
+                            0 => 127.0,
+                            1 => -127.0,
+                            _ => [127.0, -127.0][(i / 2 + i / 1024) % 2],
+                        })
+                        .collect();
+                    let got = product(&mut compute, matrix, &x, n);
+                    let (want, size) = exact(ready, quant, &bytes, 1024, &x);
+                    for (&got, (want, size)) in got.iter().zip(want.iter().zip(&size)) {
+                        let error = (f64::from(got) - want).abs();
+                        // One saturated pair of products would be off by a thousandth of a group, and more.
+                        assert!(
+                            error <= 4e-6 * size + 1e-30,
+                            "{} {} {fill:x} n={n}: {got} not {want} of {size}",
+                            ready.isa().name,
+                            quant.name
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    for ready in sets() {
+        for quant in QUANTS {
+            let mut random = Random(5);
+            let (rows, count) = (131, 768usize.div_ceil(quant.block_elements));
+            let cols = count * quant.block_elements;
+            let bytes = blocks(quant, rows * count, &mut random, None);
+            let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
+            let x: Vec<f32> = (0..40 * cols).map(|_| random.normal()).collect();
+            for n in [1, 5, 40] {
+                let x = &x[..n * cols];
+                let one = product(&mut compute(ready, 1), matrix, x, n);
+                assert!(one.iter().all(|v| v.is_finite()));
+                for threads in 2..=4 {
+                    let more = product(&mut compute(ready, threads), matrix, x, n);
+                    assert!(one == more, "{} {} n={n}", ready.isa().name, quant.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn few_columns_are_single_columns_bit_for_bit() {
+    for ready in sets() {
+        let mut compute = compute(ready, 2);
+        for quant in QUANTS {
+            let mut random = Random(11);
+            let (rows, count) = (37, 640usize.div_ceil(quant.block_elements));
+            let cols = count * quant.block_elements;
+            let bytes = blocks(quant, rows * count, &mut random, None);
+            let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
+            let x: Vec<f32> = (0..FEW_COLUMNS * cols).map(|_| random.normal()).collect();
+            let single: Vec<f32> = x
+                .chunks(cols)
+                .flat_map(|x| product(&mut compute, matrix, x, 1))
+                .collect();
+            for n in [2, 3, 4, 5, 7, 8, 15, 16] {
+                let all = product(&mut compute, matrix, &x[..n * cols], n);
+                assert!(
+                    all == single[..n * rows],
+                    "{} {} n={n}",
+                    ready.isa().name,
+                    quant.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn float_weights_are_not_rounded() {
+    for ready in sets() {
+        let mut compute = compute(ready, 2);
+        for quant in QUANTS.iter().filter(|quant| quant.codes.is_none()) {
+            let mut random = Random(13);
+            for (rows, n, cols) in [
+                (1, 1, 1),
+                (3, 2, 7),
+                (33, 16, 300),
+                (31, 17, 257),
+                (2, 31, 511),
+                (65, 33, 520),
+            ] {
+                let bytes = blocks(quant, rows * cols, &mut random, None);
+                let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
+                let x: Vec<f32> = (0..n * cols).map(|_| random.normal()).collect();
+                let got = product(&mut compute, matrix, &x, n);
+                let mut weights = vec![0f32; rows * cols];
+                (quant.dequantize)(&bytes, &mut weights);
+                let want: Vec<f64> = x
+                    .chunks(cols)
+                    .flat_map(|x| {
+                        weights.chunks(cols).map(move |w| {
+                            w.iter()
+                                .zip(x)
+                                .map(|(&w, &x)| f64::from(w) * f64::from(x))
+                                .sum()
+                        })
+                    })
+                    .collect();
+                assert!(
+                    nmse(&got, &want) < 1e-12,
+                    "{} {}",
+                    ready.isa().name,
+                    quant.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn several_products_share_an_input_and_gates_multiply() {
+    let x: Vec<f32> = (0..20 * 64).map(|i| (i as f32 * 0.37).sin()).collect();
+    let mut random = Random(17);
+    let types = ["Q4_0", "F32", "Q8_0", "F16", "Q4_1"];
+    let types = types.map(|name| *QUANTS.iter().find(|q| q.name == name).unwrap());
+    let bytes = types.map(|quant| blocks(quant, 40 * 64 / quant.block_elements, &mut random, None));
+    let matrices: Vec<Matrix<'_>> = types
+        .iter()
+        .zip(&bytes)
+        .map(|(q, b)| Matrix::new(q, 40, 64, b).unwrap())
+        .collect();
+    for ready in sets() {
+        let mut compute = compute(ready, 2);
+        for n in [1, 20] {
+            let x = &x[..n * 64];
+            let mut outs: Vec<Vec<f32>> = matrices.iter().map(|_| vec![0.0; n * 40]).collect();
+            let mut products: Vec<Product<'_>> = matrices
+                .iter()
+                .zip(&mut outs)
+                .map(|(&weights, out)| Product { weights, out })
+                .collect();
+            compute.matmul(x, n, &mut products);
+            for (matrix, out) in matrices.iter().zip(&outs) {
+                assert!(*out == product(&mut compute, *matrix, x, n));
+            }
+            let mut gated = vec![0.0; n * 40];
+            let silu = crate::ops::Activation::Silu;
+            compute.gated_matmul(x, n, matrices[0], matrices[2], silu, &mut gated);
+            crate::ops::gated(silu, &mut outs[0].clone(), &outs[2]);
+            let mut want = outs[0].clone();
+            crate::ops::gated(silu, &mut want, &outs[2]);
+            assert!(gated == want);
+        }
+    }
+}
+
+#[test]
+fn a_matrix_of_the_wrong_size_is_refused() {
+    let quant = QUANTS.iter().find(|q| q.name == "Q4_0").unwrap();
+    assert!(Matrix::new(quant, 2, 64, &[0; 72]).is_ok());
+    for (rows, cols, len) in [
+        (2, 64, 71),
+        (2, 65, 72),
+        (usize::MAX, 64, 72),
+        (2, usize::MAX, 72),
+    ] {
+        assert!(Matrix::new(quant, rows, cols, &vec![0; len]).is_err());
+    }
+}

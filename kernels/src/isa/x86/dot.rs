@@ -1,0 +1,315 @@
+//! A few columns: blocks are unpacked in registers and multiplied at once, so that weights are read once, in order.
+//!
+//! Every (row, column) has two running sums of eight lanes and one for what mins take off; units in order. That order
+//! doesn't depend on the number of columns, so one column and four give the same bits.
+
+use super::layouts::{Head, Layout};
+use crate::isa::{Columns, UNIT, Unpacked};
+use std::arch::x86_64::*;
+
+/// The instruction that differs: products of unsigned and signed bytes, added up by fours.
+pub trait Dot4: Copy {
+    /// Eight sums of four products. No pair of products exceeds 16 bits: `u` ≤ 128, |`s`| ≤ 127.
+    /// # Safety
+    /// The CPU must have the instruction.
+    unsafe fn dot4(u: __m256i, s: __m256i) -> __m256i;
+}
+
+/// AVX2: pairs in 16 bits, then pairs of pairs in 32.
+#[derive(Clone, Copy)]
+pub struct Maddubs;
+/// AVX-VNNI: 256 bits, VEX encoding.
+#[derive(Clone, Copy)]
+pub struct Vnni;
+/// AVX-512 VNNI + VL: 256 bits, EVEX encoding.
+#[derive(Clone, Copy)]
+pub struct VnniVl;
+
+impl Dot4 for Maddubs {
+    #[inline(always)]
+    unsafe fn dot4(u: __m256i, s: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1)) }
+    }
+}
+
+impl Dot4 for Vnni {
+    #[inline(always)]
+    unsafe fn dot4(u: __m256i, s: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), u, s) }
+    }
+}
+
+impl Dot4 for VnniVl {
+    #[inline(always)]
+    unsafe fn dot4(u: __m256i, s: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_dpbusd_epi32(_mm256_setzero_si256(), u, s) }
+    }
+}
+
+/// Bytes ahead of the one being read that are asked for.
+const PREFETCH: usize = 2048;
+
+/// The sums of one row with `C` columns.
+struct Sums<const C: usize> {
+    products: [[__m256; 2]; C],
+    lowered: [__m256; C],
+}
+
+/// One column's data, at its start.
+#[derive(Clone, Copy)]
+struct Column {
+    codes: *const i8,
+    scales: *const f32,
+    sums: *const f32,
+}
+
+/// Rows times columns, see [`crate::isa::DotRows`].
+/// # Safety
+/// The CPU must have AVX2, FMA, F16C and `D`'s instruction; lengths as `Ready::dot` checks them.
+#[inline(always)]
+pub unsafe fn rows<D: Dot4, L: Layout>(
+    weights: &[u8],
+    row_bytes: usize,
+    x: &Columns<'_>,
+    out: &mut [f32],
+) {
+    // SAFETY: whole rows of whole units or blocks, see `row`; columns below `x.count`.
+    unsafe {
+        let end = weights.as_ptr().add(weights.len());
+        for (index, out) in out.chunks_exact_mut(x.count).enumerate() {
+            let start = weights.as_ptr().add(index * row_bytes);
+            let mut column = 0;
+            while column + 4 <= x.count {
+                row::<D, L, 4>(start, end, x, column, &mut out[column..]);
+                column += 4;
+            }
+            while column < x.count {
+                row::<D, L, 1>(start, end, x, column, &mut out[column..]);
+                column += 1;
+            }
+        }
+    }
+}
+
+/// One row with `C` columns from `first`.
+#[inline(always)]
+unsafe fn row<D: Dot4, L: Layout, const C: usize>(
+    start: *const u8,
+    end: *const u8,
+    x: &Columns<'_>,
+    first: usize,
+    out: &mut [f32],
+) {
+    // SAFETY: a row is `x.length` weights from `start`; `unit` reads whole units, the last one from a copy if it would
+    // go past `end`; a column is `x.units` units long.
+    unsafe {
+        let columns: [Column; C] = std::array::from_fn(|c| {
+            let unit = (first + c) * x.units;
+            let (sums, step) = if L::HALVES {
+                (x.half_sums, 16)
+            } else {
+                (x.sums, 8)
+            };
+            Column {
+                codes: x.codes.as_ptr().add(unit * UNIT),
+                scales: x.scales.as_ptr().add(unit * 8),
+                sums: sums.as_ptr().add(unit * step),
+            }
+        });
+        let mut sums = Sums::<C> {
+            products: [[_mm256_setzero_ps(); 2]; C],
+            lowered: [_mm256_setzero_ps(); C],
+        };
+        let whole = x.length / UNIT;
+        for index in 0..whole {
+            let unit = start.add(index * L::UNIT_BYTES);
+            let mut ahead = 0;
+            while ahead < L::UNIT_BYTES {
+                // A prefetch of an address outside the file does nothing.
+                _mm_prefetch::<_MM_HINT_T0>(unit.wrapping_add(PREFETCH + ahead).cast());
+                ahead += 64;
+            }
+            unit_product::<D, L, C, false>(unit, 8, &columns, index, &mut sums);
+        }
+        let runs = x.length % UNIT / 32;
+        if L::SMALL_BLOCK > 0 && runs > 0 {
+            let unit = start.add(whole * L::UNIT_BYTES);
+            // Blocks of the next row may be read, their scales are not used; beyond the end there is nothing to read.
+            let mut copy = [0u8; 512];
+            let unit = if (end as usize) < unit as usize + L::UNIT_BYTES {
+                std::ptr::copy_nonoverlapping(unit, copy.as_mut_ptr(), runs * L::SMALL_BLOCK);
+                copy.as_ptr()
+            } else {
+                unit
+            };
+            unit_product::<D, L, C, true>(unit, runs, &columns, whole, &mut sums);
+        }
+        for (c, out) in out[..C].iter_mut().enumerate() {
+            let [even, odd] = sums.products[c];
+            let total = _mm256_add_ps(even, odd);
+            *out = sum(if L::LOWERS {
+                _mm256_sub_ps(total, sums.lowered[c])
+            } else {
+                total
+            });
+        }
+    }
+}
+
+/// The sum of eight lanes.
+#[inline(always)]
+unsafe fn sum(v: __m256) -> f32 {
+    // SAFETY: AVX, as the callers'.
+    unsafe {
+        let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+        let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+        _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
+    }
+}
+
+/// Lanes that count when a unit has 0 ..= 8 runs.
+#[inline(always)]
+unsafe fn first_lanes(runs: usize, v: __m256) -> __m256 {
+    // SAFETY: AVX2, as the callers'.
+    unsafe {
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        let counts = _mm256_cmpgt_epi32(_mm256_set1_epi32(runs as i32), lanes);
+        _mm256_and_ps(v, _mm256_castsi256_ps(counts))
+    }
+}
+
+/// Unsigned and signed side of a product of codes.
+#[inline(always)]
+unsafe fn product<D: Dot4>(signed: bool, codes: __m256i, x: __m256i) -> __m256 {
+    // SAFETY: the callers'.
+    unsafe {
+        let sums = if signed {
+            // w · x = |w| · (x with the sign of w); |-128| is 128 as an unsigned byte.
+            D::dot4(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes))
+        } else {
+            D::dot4(codes, x)
+        };
+        _mm256_cvtepi32_ps(sums)
+    }
+}
+
+/// The first `runs` runs of 32 of one unit. `PART`: there may be fewer than eight.
+#[inline(always)]
+unsafe fn unit_product<D: Dot4, L: Layout, const C: usize, const PART: bool>(
+    unit: *const u8,
+    runs: usize,
+    columns: &[Column; C],
+    index: usize,
+    sums: &mut Sums<C>,
+) {
+    // SAFETY: as `row`.
+    unsafe {
+        let mut head: Head = L::head(unit);
+        if PART {
+            head.scales[0] = first_lanes(runs, head.scales[0]);
+            head.mins[0] = first_lanes(runs, head.mins[0]);
+        }
+        let mut scales = [[_mm256_setzero_ps(); 2]; C];
+        // Scales go through memory: a load can put one in all lanes.
+        let mut spread = [[0f32; 8]; C];
+        for (c, column) in columns.iter().enumerate() {
+            let x = _mm256_loadu_ps(column.scales.add(index * 8));
+            if L::HALVES {
+                let low = _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+                let high = _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7));
+                scales[c] = [
+                    _mm256_mul_ps(head.scales[0], low),
+                    _mm256_mul_ps(head.scales[1], high),
+                ];
+            } else {
+                _mm256_storeu_ps(spread[c].as_mut_ptr(), _mm256_mul_ps(head.scales[0], x));
+            }
+            if L::LOWERS {
+                let step = if L::HALVES { 16 } else { 8 };
+                let at = column.sums.add(index * step);
+                let lowered = _mm256_fmadd_ps(head.mins[0], _mm256_loadu_ps(at), sums.lowered[c]);
+                sums.lowered[c] = if L::HALVES {
+                    _mm256_fmadd_ps(head.mins[1], _mm256_loadu_ps(at.add(8)), lowered)
+                } else {
+                    lowered
+                };
+            }
+        }
+        let mut one = |run: usize| {
+            let codes = L::codes(unit, run);
+            for (c, column) in columns.iter().enumerate() {
+                let x = _mm256_loadu_si256(column.codes.add(index * UNIT + run * 32).cast());
+                let scale = if L::HALVES {
+                    // Lanes 0..4 are codes of group 2 · run, lanes 4..8 of the next.
+                    let lane = run % 4 * 2;
+                    let (a, b) = (lane as i32, lane as i32 + 1);
+                    let lanes = _mm256_setr_epi32(a, a, a, a, b, b, b, b);
+                    _mm256_permutevar8x32_ps(scales[c][run / 4], lanes)
+                } else {
+                    _mm256_broadcast_ss(&spread[c][run])
+                };
+                let product = product::<D>(L::BIAS.is_none(), codes, x);
+                let sum = &mut sums.products[c][run % 2];
+                *sum = _mm256_fmadd_ps(product, scale, *sum);
+            }
+        };
+        if PART {
+            for run in 0..runs {
+                one(run);
+            }
+        } else {
+            one(0);
+            one(1);
+            one(2);
+            one(3);
+            one(4);
+            one(5);
+            one(6);
+            one(7);
+        }
+    }
+}
+
+/// A row of codes times every column.
+/// # Safety
+/// The CPU must have AVX2, FMA and `D`'s instruction; lengths as `Ready::dot_unpacked` checks them.
+#[inline(always)]
+pub unsafe fn unpacked<D: Dot4>(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
+    // SAFETY: runs of 32 codes up to whole units, which all slices hold.
+    unsafe {
+        for (column, out) in out.iter_mut().enumerate() {
+            let unit = column * x.units;
+            let codes = x.codes.as_ptr().add(unit * UNIT);
+            let scales = x.scales.as_ptr().add(unit * 8);
+            let mut products = [_mm256_setzero_ps(); 2];
+            for run in 0..x.units * 8 {
+                let w = _mm256_loadu_si256(row.codes.as_ptr().add(run * 32).cast());
+                let x = _mm256_loadu_si256(codes.add(run * 32).cast());
+                let scale = if row.group == 32 {
+                    _mm256_set1_ps(row.scales[run])
+                } else {
+                    let (low, high) = (row.scales[2 * run], row.scales[2 * run + 1]);
+                    _mm256_set_m128(_mm_set1_ps(high), _mm_set1_ps(low))
+                };
+                let scale = _mm256_mul_ps(scale, _mm256_broadcast_ss(&*scales.add(run)));
+                let sum = &mut products[run % 2];
+                *sum = _mm256_fmadd_ps(product::<D>(true, w, x), scale, *sum);
+            }
+            let mut total = sum(_mm256_add_ps(products[0], products[1]));
+            if !row.mins.is_empty() {
+                let sums = if row.group == 32 { x.sums } else { x.half_sums };
+                let sums = &sums[column * row.mins.len()..][..row.mins.len()];
+                let mut lowered = _mm256_setzero_ps();
+                for (min, sum) in row.mins.chunks_exact(8).zip(sums.chunks_exact(8)) {
+                    let (min, sum) = (_mm256_loadu_ps(min.as_ptr()), _mm256_loadu_ps(sum.as_ptr()));
+                    lowered = _mm256_fmadd_ps(min, sum, lowered);
+                }
+                total -= sum(lowered);
+            }
+            *out = total;
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! How the blocks of the common types unpack with AVX2: one [`Layout`] a type, in units of 256 codes.
+//!
+//! SAFETY, for the whole file: a layout reads only the bytes of the blocks it is asked for (`head`: eight blocks of 32 or
+//! one of 256; `codes`: one run of 32 codes), and the callers' `target_feature` says the CPU has AVX2, FMA and F16C.
+
+#![allow(non_camel_case_types)] // the format's own names
+
+use std::arch::x86_64::*;
+
+/// Scales and mins of one unit, eight groups of 32 or sixteen of 16.
+#[derive(Clone, Copy)]
+pub struct Head {
+    /// Scales.
+    pub scales: [__m256; 2],
+    /// Mins, with the codes' bias in them; only where `Layout::LOWERS`.
+    pub mins: [__m256; 2],
+}
+
+/// A type's blocks.
+pub trait Layout {
+    /// Its id in GGUF files.
+    const ID: u32;
+    /// Bytes of 256 weights.
+    const UNIT_BYTES: usize;
+    /// Bytes of 32 weights if blocks are that small; 0 for blocks of 256.
+    const SMALL_BLOCK: usize;
+    /// Sixteen groups of 16, not eight of 32.
+    const HALVES: bool;
+    /// What `codes` adds to the type's codes so that they are unsigned; `None`: they are signed.
+    const BIAS: Option<u8>;
+    /// Whether the type has mins.
+    const MINS: bool;
+    /// Whether anything is to be taken off the products: mins, or the bias.
+    const LOWERS: bool = Self::MINS || matches!(Self::BIAS, Some(1..));
+
+    /// Scales and mins of the unit at `unit`.
+    /// # Safety
+    /// See the head of this file.
+    unsafe fn head(unit: *const u8) -> Head;
+    /// Codes 32 · `run` and on.
+    /// # Safety
+    /// See the head of this file.
+    unsafe fn codes(unit: *const u8, run: usize) -> __m256i;
+}
+
+#[inline(always)]
+unsafe fn load16(at: *const u8) -> __m128i {
+    // SAFETY: see the head of the file.
+    unsafe { _mm_loadu_si128(at.cast()) }
+}
+
+#[inline(always)]
+unsafe fn load32(at: *const u8) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe { _mm256_loadu_si256(at.cast()) }
+}
+
+#[inline(always)]
+unsafe fn half_at(at: *const u8) -> i16 {
+    // SAFETY: see the head of the file.
+    unsafe { at.cast::<i16>().read_unaligned() }
+}
+
+/// One half-precision number in all lanes.
+#[inline(always)]
+unsafe fn splat_half(at: *const u8) -> __m256 {
+    // SAFETY: see the head of the file.
+    unsafe { _mm256_cvtph_ps(_mm_set1_epi16(half_at(at))) }
+}
+
+/// Eight half-precision numbers, `step` bytes apart.
+#[inline(always)]
+unsafe fn halves(at: *const u8, step: usize) -> __m256 {
+    // SAFETY: see the head of the file.
+    unsafe {
+        _mm256_cvtph_ps(_mm_setr_epi16(
+            half_at(at),
+            half_at(at.add(step)),
+            half_at(at.add(2 * step)),
+            half_at(at.add(3 * step)),
+            half_at(at.add(4 * step)),
+            half_at(at.add(5 * step)),
+            half_at(at.add(6 * step)),
+            half_at(at.add(7 * step)),
+        ))
+    }
+}
+
+/// 16 bytes to 32 nibbles: the low ones, then the high ones.
+#[inline(always)]
+unsafe fn nibbles(at: *const u8) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let both = _mm256_broadcastsi128_si256(load16(at));
+        let shifted = _mm256_srlv_epi64(both, _mm256_setr_epi64x(0, 0, 4, 4));
+        _mm256_and_si256(shifted, _mm256_set1_epi8(15))
+    }
+}
+
+/// 32 bits to bytes of 0 or 16.
+#[inline(always)]
+unsafe fn fifth_bits(at: *const u8) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let bits = _mm256_set1_epi32(at.cast::<i32>().read_unaligned());
+        // Each byte of bits to the eight lanes that take one bit of it.
+        let spread = _mm256_setr_epi64x(
+            0,
+            0x0101_0101_0101_0101,
+            0x0202_0202_0202_0202,
+            0x0303_0303_0303_0303,
+        );
+        let bytes = _mm256_shuffle_epi8(bits, spread);
+        let mask = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+        let set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, mask), mask);
+        _mm256_and_si256(set, _mm256_set1_epi8(16))
+    }
+}
+
+#[inline(always)]
+unsafe fn zero2() -> [__m256; 2] {
+    // SAFETY: see the head of the file.
+    unsafe { [_mm256_setzero_ps(); 2] }
+}
+
+#[inline(always)]
+unsafe fn times(scales: __m256, factor: f32) -> __m256 {
+    // SAFETY: see the head of the file.
+    unsafe { _mm256_mul_ps(scales, _mm256_set1_ps(factor)) }
+}
+
+#[inline(always)]
+unsafe fn negated(x: __m256) -> __m256 {
+    // SAFETY: see the head of the file.
+    unsafe { _mm256_xor_ps(x, _mm256_set1_ps(-0.0)) }
+}
+
+/// The layout of a type of 32-blocks with one scale.
+macro_rules! small {
+    ($name:ident, $id:expr, $bytes:expr, $bias:expr, mins: $mins:expr, |$at:ident| $head:expr, |$block:ident| $codes:expr) => {
+        #[doc = concat!("Blocks of ", stringify!($name), ".")]
+        pub struct $name;
+        impl Layout for $name {
+            const ID: u32 = $id;
+            const UNIT_BYTES: usize = 8 * $bytes;
+            const SMALL_BLOCK: usize = $bytes;
+            const HALVES: bool = false;
+            const BIAS: Option<u8> = $bias;
+            const MINS: bool = $mins;
+            #[inline(always)]
+            unsafe fn head($at: *const u8) -> Head {
+                // SAFETY: see the head of the file.
+                unsafe { $head }
+            }
+            #[inline(always)]
+            unsafe fn codes(unit: *const u8, run: usize) -> __m256i {
+                // SAFETY: see the head of the file.
+                unsafe {
+                    let $block = unit.add(run * $bytes);
+                    $codes
+                }
+            }
+        }
+    };
+}
+
+/// One scale, codes biased by `bias`.
+#[inline(always)]
+unsafe fn biased(scales: __m256, bias: f32) -> Head {
+    // SAFETY: see the head of the file.
+    unsafe {
+        Head {
+            scales: [scales; 2],
+            mins: [times(scales, bias); 2],
+        }
+    }
+}
+
+/// A scale and an added minimum.
+#[inline(always)]
+unsafe fn with_added(at: *const u8, step: usize) -> Head {
+    // SAFETY: see the head of the file.
+    unsafe {
+        Head {
+            scales: [halves(at, step); 2],
+            mins: [negated(halves(at.add(2), step)); 2],
+        }
+    }
+}
+
+small!(Q4_0, 2, 18, Some(8), mins: false,
+    |at| biased(halves(at, 18), 8.0),
+    |block| nibbles(block.add(2)));
+small!(Q4_1, 3, 20, Some(0), mins: true,
+    |at| with_added(at, 20),
+    |block| nibbles(block.add(4)));
+small!(Q5_0, 6, 22, Some(16), mins: false,
+    |at| biased(halves(at, 22), 16.0),
+    |block| _mm256_or_si256(nibbles(block.add(6)), fifth_bits(block.add(2))));
+small!(Q5_1, 7, 24, Some(0), mins: true,
+    |at| with_added(at, 24),
+    |block| _mm256_or_si256(nibbles(block.add(8)), fifth_bits(block.add(4))));
+small!(Q8_0, 8, 34, None, mins: false,
+    |at| Head { scales: [halves(at, 34); 2], mins: zero2() },
+    |block| load32(block.add(2)));
+small!(IQ4_NL, 20, 18, None, mins: false,
+    |at| Head { scales: [halves(at, 18); 2], mins: zero2() },
+    |block| looked_up(&crate::quant::iq4_nl::CODES, nibbles(block.add(2))));
+
+/// Nibbles to what a table has for them.
+#[inline(always)]
+unsafe fn looked_up(table: &[i8; 16], nibbles: __m256i) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let table = _mm256_broadcastsi128_si256(load16(table.as_ptr().cast()));
+        _mm256_shuffle_epi8(table, nibbles)
+    }
+}
+
+/// Eight bytes as floats.
+#[inline(always)]
+unsafe fn bytes_to_floats(bytes: u64) -> __m256 {
+    // SAFETY: see the head of the file.
+    unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes as i64))) }
+}
+
+/// The 6-bit scales and mins of Q4_K and Q5_K, four bytes at a time (see `quant/q4_k.rs`).
+#[inline(always)]
+unsafe fn k_scales(unit: *const u8) -> Head {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let word = |at: usize| unit.add(at).cast::<u32>().read_unaligned();
+        let (a, b, c) = (word(4), word(8), word(12));
+        let scales =
+            u64::from(a & 0x3f3f_3f3f) | u64::from(c & 0x0f0f_0f0f | a >> 2 & 0x3030_3030) << 32;
+        let mins = u64::from(b & 0x3f3f_3f3f)
+            | u64::from(c >> 4 & 0x0f0f_0f0f | b >> 2 & 0x3030_3030) << 32;
+        Head {
+            scales: [_mm256_mul_ps(splat_half(unit), bytes_to_floats(scales)); 2],
+            mins: [_mm256_mul_ps(splat_half(unit.add(2)), bytes_to_floats(mins)); 2],
+        }
+    }
+}
+
+/// Sixteen bytes as floats, signed.
+#[inline(always)]
+unsafe fn signed_bytes(bytes: __m128i, scale: __m256) -> [__m256; 2] {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let low = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+        let high = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes)));
+        [_mm256_mul_ps(low, scale), _mm256_mul_ps(high, scale)]
+    }
+}
+
+/// The layout of a type of 256-blocks.
+macro_rules! large {
+    ($name:ident, $id:expr, $bytes:expr, $bias:expr, halves: $halves:expr, mins: $mins:expr, |$unit:ident| $head:expr, |$at:ident, $run:ident| $codes:expr) => {
+        #[doc = concat!("Blocks of ", stringify!($name), ".")]
+        pub struct $name;
+        impl Layout for $name {
+            const ID: u32 = $id;
+            const UNIT_BYTES: usize = $bytes;
+            const SMALL_BLOCK: usize = 0;
+            const HALVES: bool = $halves;
+            const BIAS: Option<u8> = $bias;
+            const MINS: bool = $mins;
+            #[inline(always)]
+            unsafe fn head($unit: *const u8) -> Head {
+                // SAFETY: see the head of the file.
+                unsafe { $head }
+            }
+            #[inline(always)]
+            unsafe fn codes($at: *const u8, $run: usize) -> __m256i {
+                // SAFETY: see the head of the file.
+                unsafe { $codes }
+            }
+        }
+    };
+}
+
+/// Bytes shifted right by `count` bits (bits of a neighbour come in: mask them).
+#[inline(always)]
+unsafe fn right(bytes: __m256i, count: usize) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe { _mm256_srl_epi16(bytes, _mm_cvtsi32_si128(count as i32)) }
+}
+
+/// As [`right`], to the left.
+#[inline(always)]
+unsafe fn left(bytes: __m256i, count: usize) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe { _mm256_sll_epi16(bytes, _mm_cvtsi32_si128(count as i32)) }
+}
+
+#[inline(always)]
+unsafe fn masked(bytes: __m256i, mask: i8) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe { _mm256_and_si256(bytes, _mm256_set1_epi8(mask)) }
+}
+
+large!(Q2_K, 10, 84, Some(0), halves: true, mins: true,
+    |unit| {
+        let packed = load16(unit);
+        let low = _mm_and_si128(packed, _mm_set1_epi8(15));
+        let high = _mm_and_si128(_mm_srli_epi16::<4>(packed), _mm_set1_epi8(15));
+        Head {
+            scales: signed_bytes(low, splat_half(unit.add(80))),
+            mins: signed_bytes(high, splat_half(unit.add(82))),
+        }
+    },
+    |unit, run| masked(right(load32(unit.add(16 + run / 4 * 32)), run % 4 * 2), 3));
+large!(Q3_K, 11, 110, Some(4), halves: true, mins: false,
+|unit| {
+    // Twelve bytes: low nibbles of scales 0..8 and 8..16, then four times two high bits; biased by 32.
+    let word = |at: usize| unit.add(at).cast::<u32>().read_unaligned();
+    let (a, b, c) = (word(96), word(100), word(104));
+    let part = |low: u32, high: u32| (low & 0x0f0f_0f0f | (high & 0x0303_0303) << 4) as i32;
+    let packed = _mm_setr_epi32(
+        part(a, c),
+        part(b, c >> 2),
+        part(a >> 4, c >> 4),
+        part(b >> 4, c >> 6),
+    );
+    let signed = _mm_sub_epi8(packed, _mm_set1_epi8(32));
+    let scales = signed_bytes(signed, splat_half(unit.add(108)));
+    Head { scales, mins: [times(scales[0], 4.0), times(scales[1], 4.0)] }
+},
+|unit, run| {
+    let low = masked(right(load32(unit.add(32 + run / 4 * 32)), run % 4 * 2), 3);
+    let high = load32(unit);
+    let high = if run < 2 { left(high, 2 - run) } else { right(high, run - 2) };
+    _mm256_or_si256(low, masked(high, 4))
+});
+large!(Q4_K, 12, 144, Some(0), halves: false, mins: true,
+    |unit| k_scales(unit),
+    |unit, run| masked(right(load32(unit.add(16 + run / 2 * 32)), run % 2 * 4), 15));
+large!(Q5_K, 13, 176, Some(0), halves: false, mins: true,
+|unit| k_scales(unit),
+|unit, run| {
+    let low = masked(right(load32(unit.add(48 + run / 2 * 32)), run % 2 * 4), 15);
+    let high = load32(unit.add(16));
+    let high = if run < 4 { left(high, 4 - run) } else { right(high, run - 4) };
+    _mm256_or_si256(low, masked(high, 16))
+});
+large!(Q6_K, 14, 210, Some(32), halves: true, mins: false,
+|unit| {
+    let scales = signed_bytes(load16(unit.add(192)), splat_half(unit.add(208)));
+    Head { scales, mins: [times(scales[0], 32.0), times(scales[1], 32.0)] }
+},
+|unit, run| {
+    let (half, quarter) = (run / 4, run % 4);
+    let low = load32(unit.add(half * 64 + quarter % 2 * 32));
+    let low = masked(right(low, quarter / 2 * 4), 15);
+    let high = load32(unit.add(128 + half * 32));
+    let high = if quarter < 2 { left(high, 4 - 2 * quarter) } else { right(high, 2 * quarter - 4) };
+    _mm256_or_si256(low, masked(high, 48))
+});
+large!(IQ4_XS, 23, 136, None, halves: false, mins: false,
+    |unit| {
+        let low = unit.add(4).cast::<u32>().read_unaligned();
+        let high = u32::from(unit.add(2).cast::<u16>().read_unaligned());
+        // Lane g takes nibble g of `low` and bit pair g of `high`; biased by 32.
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        let four = _mm256_slli_epi32::<2>(lanes);
+        let two = _mm256_slli_epi32::<1>(lanes);
+        let low = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(low as i32), four), _mm256_set1_epi32(15));
+        let high = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(high as i32), two), _mm256_set1_epi32(3));
+        let both = _mm256_or_si256(low, _mm256_slli_epi32::<4>(high));
+        let multiples = _mm256_cvtepi32_ps(_mm256_sub_epi32(both, _mm256_set1_epi32(32)));
+        Head { scales: [_mm256_mul_ps(splat_half(unit), multiples); 2], mins: zero2() }
+    },
+    |unit, run| looked_up(&crate::quant::iq4_nl::CODES, nibbles(unit.add(8 + 16 * run))));

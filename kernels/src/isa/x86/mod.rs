@@ -1,0 +1,14 @@
+//! x86: block layouts ([`layouts`]), dots ([`dot`]) and tiles ([`tile`], [`maddubs`]) that AVX2, AVX-VNNI and AVX-512
+//! share. One source; what differs between the sets is one instruction and the width of the tile.
+
+mod dot;
+mod layouts;
+mod maddubs;
+mod pack;
+mod set;
+mod tile;
+
+pub mod avx2;
+pub mod avx512;
+pub mod avx512vl;
+pub mod avx_vnni;
