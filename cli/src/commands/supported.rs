@@ -71,7 +71,7 @@ fn instruction_sets(here: bool) -> Titled {
     } else {
         &[("name", Align::Left), ("needs", Align::Left)]
     });
-    let chosen = cpu::choose(None).map_or("", |isa| isa.name);
+    let chosen = cpu::choose(None).map_or("", |ready| ready.isa().name);
     for isa in ISAS {
         let state = match ((isa.detect)(), isa.name == chosen) {
             (_, true) => "chosen",
