@@ -23,6 +23,17 @@ pub(crate) struct Merge {
     pub id: u32,
 }
 
+/// A merge in the heap; the order of the fields is the order of merging.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Proposal {
+    priority: u32,
+    left: u32,
+    right: u32,
+    /// Where the right symbol ended when this was proposed.
+    end: u32,
+    id: u32,
+}
+
 const NEVER: Merge = Merge {
     priority: u32::MAX,
     id: 0,
@@ -38,7 +49,7 @@ pub(crate) struct Merger {
     pub symbols: Vec<Symbol>,
     pairs: Vec<Merge>,
     links: Vec<(u32, u32)>,
-    heap: BinaryHeap<Reverse<(u32, u32, u32, u32, u32)>>,
+    heap: BinaryHeap<Reverse<Proposal>>,
 }
 
 impl Merger {
@@ -109,19 +120,35 @@ impl Merger {
         heap.clear();
         // An entry is current as long as both symbols are: the left one can't change while the right one lives, so
         // the ends of both tell.
-        let propose = |heap: &mut BinaryHeap<_>, symbols: &[Symbol], left: u32, right: u32| {
+        let propose = |heap: &mut BinaryHeap<Reverse<Proposal>>,
+                       symbols: &[Symbol],
+                       left: u32,
+                       right: u32| {
             if left != NOWHERE && right != NOWHERE {
                 let (l, r) = (symbols[left as usize], symbols[right as usize]);
                 let merge = merge(l, r);
                 if merge.priority != u32::MAX {
-                    heap.push(Reverse((merge.priority, left, right, r.end, merge.id)));
+                    heap.push(Reverse(Proposal {
+                        priority: merge.priority,
+                        left,
+                        right,
+                        end: r.end,
+                        id: merge.id,
+                    }));
                 }
             }
         };
         for right in 1..count {
             propose(heap, symbols, right - 1, right);
         }
-        while let Some(Reverse((_, left, right, end, id))) = heap.pop() {
+        while let Some(Reverse(Proposal {
+            left,
+            right,
+            end,
+            id,
+            ..
+        })) = heap.pop()
+        {
             let (l, r) = (symbols[left as usize], symbols[right as usize]);
             if l.start == GONE || r.start == GONE || r.end != end || l.end != r.start {
                 continue;

@@ -68,13 +68,13 @@ impl WordMemory {
 #[derive(Debug)]
 pub(crate) struct Seams {
     /// Last bytes of characters that some token has in front of a `▁`.
-    joined: [bool; 256],
+    joined: Box<[bool; 256]>,
 }
 
 impl Seams {
     /// Looks through all texts of a vocabulary.
     pub(crate) fn new(vocabulary: &Vocabulary) -> Seams {
-        let mut joined = [false; 256];
+        let mut joined = Box::new([false; 256]);
         for id in 0..vocabulary.texts() as u32 {
             let text = vocabulary.text(id);
             let bytes = text.as_bytes();
