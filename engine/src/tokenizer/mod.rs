@@ -34,6 +34,16 @@ use special::{Fragment, Specials};
 pub use stream::DetokStream;
 use vocabulary::{Kind, Vocabulary};
 
+/// The names of all pre-tokenizers (`tokenizer.ggml.pre`), for listings.
+pub fn pre_tokenizers() -> impl Iterator<Item = &'static str> {
+    pretok::PRE_TOKENIZERS
+        .iter()
+        .flat_map(|entry| entry.names.iter().copied())
+}
+
+/// Bytes of text that are encoded in one go; every space may become three bytes on the way.
+const LONGEST: usize = 1 << 30;
+
 /// How a fragment of text without special tokens becomes ids.
 trait Algorithm: Send + Sync + std::fmt::Debug {
     /// Appends the ids of a fragment. `after_special`: it is at the start of the text or follows a special token.
@@ -164,13 +174,18 @@ impl Tokenizer {
         {
             match fragment {
                 Fragment::Token(id) => out.push(id),
-                Fragment::Text(start, end) => {
-                    self.algorithm.encode(
-                        &self.vocabulary,
-                        &text[start..end],
-                        after_special,
-                        &mut out,
-                    );
+                Fragment::Text(mut start, end) => {
+                    // Positions are 32 bits wide inside: what is longer is taken in pieces.
+                    while start < end {
+                        let stop = text.floor_char_boundary(end.min(start + LONGEST));
+                        self.algorithm.encode(
+                            &self.vocabulary,
+                            &text[start..stop],
+                            after_special,
+                            &mut out,
+                        );
+                        (start, after_special) = (stop, false);
+                    }
                 }
             }
             after_special = matches!(fragment, Fragment::Token(_));

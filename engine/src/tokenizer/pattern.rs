@@ -399,3 +399,68 @@ fn previous(text: &str, at: usize) -> usize {
     }
     at
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut<'a>(pattern: &str, text: &'a str) -> Vec<&'a str> {
+        let mut ends = Vec::new();
+        Pattern::new(pattern).unwrap().split(
+            text,
+            0,
+            text.len(),
+            &mut Scratch::default(),
+            &mut ends,
+        );
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        starts
+            .zip(&ends)
+            .map(|(from, &to)| &text[from as usize..to as usize])
+            .collect()
+    }
+
+    #[test]
+    fn patterns_match_as_their_notation_says() {
+        for (pattern, text, expected) in [
+            ("a|ab", "abab", &["a", "b", "a", "b"][..]), // the first alternative wins, not the longest
+            ("[a-c]+c", "abcabd", &["abc", "abd"]),      // a run gives characters back
+            ("a{2,3}", "aaaaaaa", &["aaa", "aaa", "a"]),
+            ("a{2}", "aaa", &["aa", "a"]),
+            ("(?:ab)+", "ababa", &["abab", "a"]),
+            ("(?:ab){1,2}c", "abababc", &["ab", "ababc"]),
+            ("x(?:a|ab)*c", "xaababc", &["xaababc"]), // back into a group
+            ("(?i:'re)", "we'RE", &["we", "'RE"]),
+            (r"[\p{L}&&[^a-z]]+", "aBCéd", &["a", "BCé", "d"]),
+            (r"[^\s\p{L}]+", "ab1.2 c", &["ab", "1.2", " c"]),
+            (r"\s+(?!\S)", "a   b  ", &["a", "  ", " b", "  "]),
+            (r"a(?=b)", "aab", &["a", "a", "b"]),
+            (r"\s++$", "a  b  ", &["a  b", "  "]),
+            (r"[\u{E9}-\u{EB}\]-]+", "aé-]ë", &["a", "é-]ë"]),
+            (r"\d", "4٤", &["4", "٤"]),
+            ("z", "", &[]),
+        ] {
+            assert_eq!(cut(pattern, text), expected, "{pattern:?} on {text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for pattern in [
+            "a)",
+            "(a",
+            "[a",
+            "a{x}",
+            "a{2",
+            r"\p{Lu}",
+            r"\p",
+            r"\q",
+            "[b-a]",
+            "(?=ab)",
+            "(?:a)++",
+            r"\u{110000}",
+        ] {
+            assert!(Pattern::new(pattern).is_err(), "{pattern:?}");
+        }
+    }
+}
