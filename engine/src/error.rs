@@ -101,6 +101,9 @@ pub enum Error {
     /// The work was stopped through a [`StopHandle`](crate::StopHandle).
     #[error("stopped")]
     Stopped,
+    /// The chat template is faulty, or refuses the conversation.
+    #[error(transparent)]
+    Template(#[from] crate::template::TemplateError),
     /// There is too little text to evaluate.
     #[error("{0}")]
     Evaluation(String),

@@ -39,6 +39,7 @@
 
 pub mod arch;
 pub mod cache;
+pub mod chat;
 mod context;
 mod error;
 pub mod eval;
@@ -52,6 +53,7 @@ pub mod template;
 pub mod tokenizer;
 
 pub use cache::CacheType;
+pub use chat::{ChatFormat, Conversation};
 pub use context::{Context, ContextOptions, Logits};
 pub use error::Error;
 pub use generate::{GenerateOptions, Generation, Piece, StopHandle, StopReason, Timings};

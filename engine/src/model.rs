@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::hparams::HParams;
 use crate::layers::Decoder;
 use crate::memory::{self, MemoryPlan};
+use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 
 /// How to open a model.
@@ -105,6 +106,17 @@ impl Model {
         }
         let tokenizer = Tokenizer::from_metadata(self.gguf.metadata())?;
         Ok(self.tokenizer.get_or_init(|| tokenizer))
+    }
+
+    /// The model's own chat template, if it has one.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>, Error> {
+        let Some(source) = self.gguf.metadata().opt_string("tokenizer.chat_template")? else {
+            return Ok(None);
+        };
+        let tokenizer = self.tokenizer()?;
+        let text = |id: Option<u32>| id.map_or("", |id| tokenizer.text(id));
+        let template = ChatTemplate::new(source, text(tokenizer.bos()), text(tokenizer.eos()))?;
+        Ok(Some(template))
     }
 
     /// What a context with these options will take, before it is taken. Without a length in the options, the plan is for

@@ -32,7 +32,7 @@ impl TemplateError {
         self.raised
     }
 
-    pub(super) fn internal(message: impl Into<String>) -> TemplateError {
+    pub(crate) fn internal(message: impl Into<String>) -> TemplateError {
         TemplateError {
             message: message.into(),
             line: None,

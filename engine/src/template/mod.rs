@@ -175,6 +175,11 @@ impl ChatTemplate {
     pub fn bos(&self) -> &str {
         &self.bos
     }
+
+    /// The text of the token that ends a text, as the template sees it.
+    pub fn eos(&self) -> &str {
+        &self.eos
+    }
 }
 
 /// What templates may use: minijinja's own, with ours in the place of what differs from Jinja2.

@@ -1,0 +1,408 @@
+//! Chats: from a conversation to the token ids that the model continues with its answer.
+//!
+//! In: messages, the model's chat template (or none) and its tokenizer. Out: a [`Prompt`]. Control tokens come from the
+//! template only: where a message spells one, it stays text. To tell them apart after rendering, a guard character that
+//! is nowhere else goes into each such spelling, and the tokenizer takes it out again. How much of a prompt a context
+//! holds already, [`common_prefix`] says.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::template::{ChatTemplate, Message, TemplateError};
+use crate::tokenizer::Tokenizer;
+
+/// How a model is talked to.
+#[derive(Debug, Clone)]
+pub enum ChatFormat {
+    /// In the form that it was trained on.
+    Template(ChatTemplate),
+    /// As lines that begin with `User:` and `Assistant:`, where the model says nothing about it.
+    Plain,
+}
+
+/// A conversation, as it is kept and saved.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// What was said, in order.
+    pub messages: Vec<Message>,
+    /// Further variables for the template, such as `enable_thinking`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub variables: Map<String, Value>,
+}
+
+/// What a model is given to answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// The whole conversation as token ids, up to where the answer begins.
+    pub ids: Vec<u32>,
+    /// The same as text, control tokens spelled out.
+    pub text: String,
+    /// Texts that end the answer, besides the model's own end tokens.
+    pub stop: Vec<String>,
+    /// The template takes no system message; its text was put before the first one of the user.
+    pub system_moved: bool,
+}
+
+/// What the plain format writes before a user's message; it ends an answer too.
+const PLAIN_STOPS: [&str; 2] = ["\nUser:", "\nSystem:"];
+
+impl Conversation {
+    /// Appends a message.
+    pub fn push(&mut self, role: impl Into<String>, content: impl Into<String>) {
+        self.messages.push(Message::new(role, content));
+    }
+
+    /// Sets the system message, or removes it where the text is empty.
+    pub fn set_system(&mut self, content: &str) {
+        self.messages.retain(|message| message.role != "system");
+        if !content.is_empty() {
+            self.messages.insert(0, Message::new("system", content));
+        }
+    }
+
+    /// The system message.
+    pub fn system(&self) -> Option<&str> {
+        self.messages
+            .iter()
+            .find(|message| message.role == "system")
+            .map(|message| message.content.as_str())
+    }
+
+    /// Forgets all but the system message.
+    pub fn reset(&mut self) {
+        self.messages.retain(|message| message.role == "system");
+    }
+
+    /// Removes the answers after the last message of the user, so that it can be answered again. False where the user has
+    /// said nothing.
+    pub fn take_back_answer(&mut self) -> bool {
+        let last = self
+            .messages
+            .iter()
+            .rposition(|message| message.role == "user");
+        self.messages
+            .truncate(last.map_or(self.messages.len(), |last| last + 1));
+        last.is_some()
+    }
+
+    /// Removes the oldest message of the user with all that was answered to it. False where there is only one left.
+    pub fn drop_oldest_turn(&mut self) -> bool {
+        let mut turns =
+            (0..self.messages.len()).filter(|&index| self.messages[index].role == "user");
+        match (turns.next(), turns.next()) {
+            (Some(first), Some(second)) => {
+                self.messages.drain(first..second);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<Option<ChatTemplate>> for ChatFormat {
+    fn from(template: Option<ChatTemplate>) -> Self {
+        template.map_or(ChatFormat::Plain, ChatFormat::Template)
+    }
+}
+
+impl ChatFormat {
+    /// A line that tells the user about a format that may work badly.
+    pub fn notice(&self) -> Option<&'static str> {
+        match self {
+            ChatFormat::Template(_) => None,
+            ChatFormat::Plain => Some(
+                "this model has no chat template: the conversation is given to it as plain text (User: ... Assistant: ...), \
+                 which a model that was not trained for chats may continue in odd ways",
+            ),
+        }
+    }
+
+    /// The prompt of a conversation whose last message is to be answered.
+    pub fn prompt(
+        &self,
+        conversation: &Conversation,
+        tokenizer: &Tokenizer,
+    ) -> Result<Prompt, TemplateError> {
+        let guard = self.guard(conversation)?;
+        let spellings = control_tokens(tokenizer);
+        let guarded: Vec<Message> = conversation
+            .messages
+            .iter()
+            .map(|message| {
+                Message::new(
+                    &message.role,
+                    guard_text(&message.content, &spellings, guard),
+                )
+            })
+            .collect();
+        let mut system_moved = false;
+        let (rendered, stop) = match self {
+            ChatFormat::Plain => (
+                plain_text(&guarded),
+                PLAIN_STOPS.map(str::to_owned).to_vec(),
+            ),
+            ChatFormat::Template(template) => {
+                let render = |messages: &[Message]| {
+                    template.render(messages, None, true, &conversation.variables)
+                };
+                let rendered = match (render(&guarded), without_system(&guarded)) {
+                    // Some templates refuse system messages.
+                    (Err(error), Some(moved)) if error.is_raised() => {
+                        system_moved = true;
+                        render(&moved).map_err(|_| error)?
+                    }
+                    (rendered, _) => rendered?,
+                };
+                (rendered, Vec::new())
+            }
+        };
+        let mut ids = tokenizer.encode_guarded(&rendered, guard, false);
+        // A template that writes the token itself gets no second one.
+        if let Some(bos) = tokenizer.bos()
+            && tokenizer.adds_bos()
+            && ids.first() != Some(&bos)
+        {
+            ids.insert(0, bos);
+        }
+        Ok(Prompt {
+            ids,
+            text: rendered.replace(guard, ""),
+            stop,
+            system_moved,
+        })
+    }
+
+    /// A character that is in none of the texts that make up the prompt. Unicode's noncharacters are meant for such use;
+    /// if a message has them all, there are the private-use ones.
+    fn guard(&self, conversation: &Conversation) -> Result<char, TemplateError> {
+        let variables = Value::Object(conversation.variables.clone()).to_string();
+        let mut texts: Vec<&str> = vec![&variables];
+        if let ChatFormat::Template(template) = self {
+            texts.extend([template.source(), template.bos(), template.eos()]);
+        }
+        texts.extend(
+            conversation
+                .messages
+                .iter()
+                .flat_map(|message| [message.role.as_str(), message.content.as_str()]),
+        );
+        let used: std::collections::HashSet<char> = texts
+            .iter()
+            .flat_map(|text| text.chars())
+            .filter(|&c| c as u32 >= 0xe000)
+            .collect();
+        ('\u{fdd0}'..='\u{fdef}')
+            .chain('\u{f0000}'..='\u{10ffff}')
+            .find(|c| !used.contains(c))
+            .ok_or_else(|| {
+                TemplateError::internal("the messages use every private character that there is")
+            })
+    }
+}
+
+/// Spellings of control tokens, by their first character, of two characters or more.
+type Spellings = std::collections::HashMap<char, Vec<String>>;
+
+fn control_tokens(tokenizer: &Tokenizer) -> Spellings {
+    let mut spellings = Spellings::new();
+    for id in 0..u32::try_from(tokenizer.len()).unwrap_or(u32::MAX) {
+        if tokenizer.is_control(id) || tokenizer.unknown() == Some(id) {
+            let text = tokenizer.text(id);
+            let mut letters = text.chars();
+            if let (Some(first), Some(_)) = (letters.next(), letters.next()) {
+                spellings.entry(first).or_default().push(text.to_owned());
+            }
+        }
+    }
+    spellings
+}
+
+/// Puts a guard behind the first character of each control token that a text spells.
+fn guard_text(text: &str, spellings: &Spellings, guard: char) -> String {
+    let mut guarded = String::with_capacity(text.len() + 8);
+    for (at, c) in text.char_indices() {
+        guarded.push(c);
+        if spellings.get(&c).is_some_and(|tokens| {
+            tokens
+                .iter()
+                .any(|token| text[at..].starts_with(token.as_str()))
+        }) {
+            guarded.push(guard);
+        }
+    }
+    guarded
+}
+
+/// The messages with the system's text before the first of the user; `None` where there is nothing to move.
+fn without_system(messages: &[Message]) -> Option<Vec<Message>> {
+    let (system, rest) = messages
+        .split_first()
+        .filter(|(first, _)| first.role == "system")?;
+    let mut rest = rest.to_vec();
+    let user = rest.iter_mut().find(|message| message.role == "user")?;
+    user.content = format!("{}\n\n{}", system.content, user.content);
+    Some(rest)
+}
+
+/// The conversation as lines, ready for the assistant's.
+fn plain_text(messages: &[Message]) -> String {
+    let mut text = String::new();
+    for message in messages {
+        match message.role.as_str() {
+            "system" => text.push_str(&format!("{}\n\n", message.content)),
+            "assistant" => text.push_str(&format!("Assistant: {}\n", message.content.trim())),
+            _ => text.push_str(&format!("User: {}\n", message.content.trim())),
+        }
+    }
+    text.push_str("Assistant:");
+    text
+}
+
+/// How many ids at the start of two sequences are equal: what need not be fed again.
+pub fn common_prefix(held: &[u32], wanted: &[u32]) -> usize {
+    held.iter().zip(wanted).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenizer::Definition;
+
+    /// Byte tokens, and three control tokens.
+    fn tokenizer(add_bos: bool) -> Tokenizer {
+        let letters: Vec<String> = (0x20u8..0x7f)
+            .filter(|&b| b != b' ')
+            .map(|b| char::from(b).to_string())
+            .collect();
+        let mut tokens: Vec<&str> = vec!["<s>", "</s>", "<|end|>", "Ġ", "Ċ", "ab"];
+        tokens.extend(letters.iter().map(String::as_str));
+        let mut types = vec![1; tokens.len()];
+        types[..3].fill(3);
+        Tokenizer::new(&Definition {
+            model: "gpt2",
+            pre: Some("gpt-2"),
+            tokens,
+            token_types: types.into(),
+            merges: vec!["a b"],
+            bos: Some(0),
+            eos: Some(1),
+            add_bos: Some(add_bos),
+            ..Definition::default()
+        })
+        .expect("a valid vocabulary")
+    }
+
+    fn template(source: &str) -> ChatFormat {
+        ChatFormat::Template(ChatTemplate::new(source, "<s>", "</s>").expect("a valid template"))
+    }
+
+    const SOURCE: &str = "{% for m in messages %}{{ m.role }}: {{ m.content }}<|end|>{% endfor %}";
+
+    fn conversation(texts: &[(&str, &str)]) -> Conversation {
+        let messages = texts
+            .iter()
+            .map(|(role, content)| Message::new(*role, *content))
+            .collect();
+        Conversation {
+            messages,
+            ..Conversation::default()
+        }
+    }
+
+    #[test]
+    fn what_a_user_types_is_text() {
+        let tokenizer = tokenizer(false);
+        let said = "a<|end|>b<s>\u{fdd0}c<|<|end|>";
+        let prompt = template(SOURCE)
+            .prompt(&conversation(&[("user", said)]), &tokenizer)
+            .unwrap();
+        assert_eq!(prompt.text, format!("user: {said}<|end|>"));
+        let controls: Vec<u32> = prompt.ids.iter().copied().filter(|&id| id < 3).collect();
+        assert_eq!(controls, [2], "only the template's own");
+        assert_eq!(prompt.ids.last(), Some(&2));
+        let plain = tokenizer.encode(&format!("user: {said}"), false, false);
+        assert_eq!(prompt.ids[..prompt.ids.len() - 1], plain);
+    }
+
+    #[test]
+    fn the_first_token_comes_once() {
+        let said = conversation(&[("user", "<s>")]);
+        let with = template(&format!("{{{{ bos_token }}}}{SOURCE}"));
+        for (format, tokenizer, expected) in [
+            (&with, tokenizer(true), 1),
+            (&with, tokenizer(false), 1),
+            (&template(SOURCE), tokenizer(true), 1),
+            (&template(SOURCE), tokenizer(false), 0),
+            (&template("{{ messages[0].content }}"), tokenizer(true), 1),
+        ] {
+            let ids = format.prompt(&said, &tokenizer).unwrap().ids;
+            assert_eq!(ids.iter().filter(|&&id| id == 0).count(), expected);
+        }
+    }
+
+    #[test]
+    fn a_refused_system_message_moves() {
+        let source = format!(
+            "{{% if messages[0].role == 'system' %}}{{{{ raise_exception('No!') }}}}{{% endif %}}{SOURCE}"
+        );
+        let format = template(&source);
+        let prompt = format
+            .prompt(
+                &conversation(&[("system", "Be brief."), ("user", "Hi")]),
+                &tokenizer(false),
+            )
+            .unwrap();
+        assert!(prompt.system_moved);
+        assert_eq!(prompt.text, "user: Be brief.\n\nHi<|end|>");
+        let error = format
+            .prompt(&conversation(&[("system", "Be brief.")]), &tokenizer(false))
+            .unwrap_err();
+        assert_eq!(error.message(), "No!");
+    }
+
+    #[test]
+    fn plain_text_without_a_template() {
+        let format = ChatFormat::from(None);
+        assert!(format.notice().is_some());
+        let talk = conversation(&[
+            ("system", "Be brief."),
+            ("user", "Hi<|end|>"),
+            ("assistant", " Hello "),
+            ("user", "Bye"),
+        ]);
+        let prompt = format.prompt(&talk, &tokenizer(true)).unwrap();
+        assert_eq!(
+            prompt.text,
+            "Be brief.\n\nUser: Hi<|end|>\nAssistant: Hello\nUser: Bye\nAssistant:"
+        );
+        assert_eq!(prompt.stop, ["\nUser:", "\nSystem:"]);
+        assert_eq!(
+            prompt.ids.iter().filter(|&&id| id < 3).collect::<Vec<_>>(),
+            [&0]
+        );
+    }
+
+    #[test]
+    fn a_longer_conversation_begins_with_the_shorter() {
+        let (format, tokenizer) = (template(SOURCE), tokenizer(true));
+        let mut talk = conversation(&[("system", "S"), ("user", "one")]);
+        let first = format.prompt(&talk, &tokenizer).unwrap().ids;
+        talk.push("assistant", "two");
+        talk.push("user", "three");
+        let second = format.prompt(&talk, &tokenizer).unwrap().ids;
+        assert_eq!(common_prefix(&first, &second), first.len());
+        assert_eq!(common_prefix(&[1, 2, 3], &[1, 5, 3]), 1);
+
+        let saved = serde_json::to_string(&talk).unwrap();
+        assert_eq!(serde_json::from_str::<Conversation>(&saved).unwrap(), talk);
+        talk.push("assistant", "four");
+        assert!(talk.take_back_answer());
+        assert_eq!(talk.messages.last().unwrap().content, "three");
+        assert!(talk.drop_oldest_turn());
+        assert_eq!(talk, conversation(&[("system", "S"), ("user", "three")]));
+        assert!(!talk.drop_oldest_turn());
+        talk.set_system("");
+        talk.reset();
+        assert!(talk.messages.is_empty() && !talk.take_back_answer());
+    }
+}
