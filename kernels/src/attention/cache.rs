@@ -87,7 +87,7 @@ impl CacheRows<'_> {
                     let bytes = dim / Q8_0.0 * Q8_0.1;
                     let blocks = x[row * bytes..(row + 1) * bytes].chunks_exact(Q8_0.1);
                     for (block, out) in blocks.zip(out.chunks_exact_mut(Q8_0.0)) {
-                        let scale = s.splat(f16::from_le_bytes([block[0], block[1]]).to_f32());
+                        let scale = s.splat(scale(u16::from_le_bytes([block[0], block[1]])));
                         let codes: &[i8] = bytemuck::cast_slice(&block[2..]);
                         for (codes, out) in codes
                             .chunks_exact(S::LANES)
@@ -98,6 +98,52 @@ impl CacheRows<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Runs of rows as they lie in the cache, without a copy: for f32 and f16, where the width is the row itself.
+#[derive(Clone, Copy)]
+pub(super) enum Direct<'a> {
+    F32(&'a [f32]),
+    F16(&'a [u16]),
+}
+
+impl<'a> CacheRows<'a> {
+    /// The rows of `positions` and of whatever follows, if they can be read in place.
+    pub(super) fn direct(&self, head: HeadRows, positions: Range<usize>) -> Option<Direct<'a>> {
+        let slot = positions.start % head.capacity;
+        let whole = head.dim == head.width && slot + positions.len() <= head.capacity;
+        let start = (head.head * head.capacity + slot) * head.dim;
+        match *self {
+            CacheRows::F32(x) if whole => Some(Direct::F32(&x[start..])),
+            CacheRows::F16(x) if whole => Some(Direct::F16(x[start..].reinterpret_cast())),
+            _ => None,
+        }
+    }
+}
+
+/// A half float that is finite, widened exactly: its exponent and fraction moved into place as those of a float, whose
+/// exponent then lacks 127 - 15 = 112. Others become NaN.
+fn scale(bits: u16) -> f32 {
+    if bits & 0x7c00 == 0x7c00 {
+        return f32::NAN;
+    }
+    let size = f32::from_bits(u32::from(bits & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
+    if bits & 0x8000 == 0 { size } else { -size }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn scales_are_exact() {
+        for bits in 0..=u16::MAX {
+            let want = half::f16::from_bits(bits).to_f32();
+            let got = super::scale(bits);
+            assert!(
+                got.to_bits() == want.to_bits() || (!want.is_finite() && got.is_nan()),
+                "{bits:x}"
+            );
         }
     }
 }

@@ -3,8 +3,11 @@
 //! order. Chunks begin at multiples of their length, so what a row adds up, and in which order, is a matter of its own
 //! position.
 
+use super::cache::Direct;
 use super::{Attention, AttentionScratch, Buffer, Parallel, WORTH_PARALLEL};
-use crate::isa::float::{Floats, Kernel, Simd, dot_keys, weighted_rows};
+use crate::isa::float::{
+    F16Rows, F32Rows, Floats, Kernel, Simd, dot_keys, shared_rows, weighted_rows,
+};
 use crate::isa::parts::Parts;
 use crate::ops::elementwise::{map, soft_cap, zip};
 use crate::ops::exp;
@@ -175,8 +178,7 @@ impl Kernel for Chunk<'_> {
             .unwrap_or(start..start);
         let key_width = a.key_rows(0).width;
         let value_width = a.value_rows(0).width;
-        // Dots are made four keys at a time: the last ones may reach three past the chunk.
-        let step = pass.chunk + 16;
+        let step = pass.chunk;
         let sizes = [
             rows * key_width,
             ROWS * key_width.max(value_width),
@@ -193,20 +195,27 @@ impl Kernel for Chunk<'_> {
             }
             padding.fill(0.0);
         }
+        // Rows that are used once are read in place, others are widened first.
+        let once = rows <= shared_rows::<S>();
         for from in all.clone().step_by(ROWS) {
             let to = all.end.min(from + ROWS);
-            a.keys.widen(s, a.key_rows(self.kv_head), from..to, tile);
-            let count = (to - from).next_multiple_of(4);
-            dot_keys(
-                s,
-                queries,
-                rows,
-                tile,
-                count,
-                key_width,
-                &mut scores[from - start..],
-                step,
-            );
+            let (head, width, count) = (a.key_rows(self.kv_head), key_width, to - from);
+            let scores = &mut scores[from - start..];
+            match a.keys.direct(head, from..to).filter(|_| once) {
+                Some(Direct::F32(data)) => {
+                    let keys = F32Rows { data, width };
+                    dot_keys(s, queries, rows, keys, count, width, scores, step);
+                }
+                Some(Direct::F16(data)) => {
+                    let keys = F16Rows { data, width };
+                    dot_keys(s, queries, rows, keys, count, width, scores, step);
+                }
+                None => {
+                    a.keys.widen(s, head, from..to, tile);
+                    let keys = F32Rows { data: tile, width };
+                    dot_keys(s, queries, rows, keys, count, width, scores, step);
+                }
+            }
         }
         for (row, scores) in scores.chunks_exact_mut(step).enumerate() {
             let seen = seen(row / group);
@@ -228,25 +237,43 @@ impl Kernel for Chunk<'_> {
         }
         for from in all.clone().step_by(ROWS) {
             let to = all.end.min(from + ROWS);
-            a.values
-                .widen(s, a.value_rows(self.kv_head), from..to, tile);
+            let (head, width) = (a.value_rows(self.kv_head), value_width);
+            let direct = a.values.direct(head, from..to).filter(|_| once);
+            if direct.is_none() {
+                a.values.widen(s, head, from..to, tile);
+            }
             for query in 0..pass.queries {
                 let seen = seen(query);
                 let (low, high) = (seen.start.max(from), seen.end.min(to));
                 if low >= high {
                     continue;
                 }
-                weighted_rows(
-                    s,
-                    &scores[query * group * step + low - start..],
-                    step,
-                    group,
-                    &tile[(low - from) * value_width..],
-                    high - low,
-                    value_width,
-                    &mut self.partials[query * group * partial + VALUES..],
-                    partial,
-                );
+                let skip = (low - from) * width;
+                let (count, weights) = (high - low, &scores[query * group * step + low - start..]);
+                let out = &mut self.partials[query * group * partial + VALUES..];
+                match direct {
+                    Some(Direct::F32(data)) => {
+                        let values = F32Rows {
+                            data: &data[skip..],
+                            width,
+                        };
+                        weighted_rows(s, weights, step, group, values, count, width, out, partial);
+                    }
+                    Some(Direct::F16(data)) => {
+                        let values = F16Rows {
+                            data: &data[skip..],
+                            width,
+                        };
+                        weighted_rows(s, weights, step, group, values, count, width, out, partial);
+                    }
+                    None => {
+                        let values = F32Rows {
+                            data: &tile[skip..],
+                            width,
+                        };
+                        weighted_rows(s, weights, step, group, values, count, width, out, partial);
+                    }
+                }
             }
         }
     }

@@ -12,7 +12,9 @@ mod x86;
 
 use std::sync::OnceLock;
 
-pub use tile::{LANE_PANEL_VECTORS, dot_keys, tile_product, weighted_rows};
+pub use tile::{
+    F16Rows, F32Rows, LANE_PANEL_VECTORS, dot_keys, shared_rows, tile_product, weighted_rows,
+};
 
 /// The operations on one vector of f32. A value of an implementing type exists only where the CPU can run them.
 ///
@@ -118,12 +120,20 @@ impl Floats {
         None
     }
 
-    /// The float instructions that go with an integer instruction set of the registry, by its name.
+    /// The best there is.
+    pub fn best() -> Floats {
+        Floats::avx512()
+            .or_else(Floats::avx2)
+            .unwrap_or(Floats::PORTABLE)
+    }
+
+    /// The float instructions that go with an integer instruction set of the registry, by its name in any spelling.
     pub fn for_isa(name: &str) -> Floats {
-        let name = name.to_ascii_lowercase().replace(['-', '_'], "");
-        let found = match name.as_str() {
+        let plain = name.to_ascii_lowercase().replace(['-', '_'], "");
+        let found = match plain.as_str() {
+            "" | "auto" => Some(Floats::best()),
             "avx2" | "avxvnni" => Floats::avx2(),
-            name if name.starts_with("avx512") => Floats::avx512(),
+            plain if plain.starts_with("avx512") => Floats::avx512(),
             _ => None,
         };
         found.unwrap_or(Floats::PORTABLE)
@@ -133,12 +143,8 @@ impl Floats {
     /// variable `GRISTMILL_ISA` names. Read once.
     pub fn current() -> Floats {
         static CURRENT: OnceLock<Floats> = OnceLock::new();
-        *CURRENT.get_or_init(|| match std::env::var("GRISTMILL_ISA") {
-            Ok(name) if !name.is_empty() => Floats::for_isa(&name),
-            _ => Floats::avx512()
-                .or_else(Floats::avx2)
-                .unwrap_or(Floats::PORTABLE),
-        })
+        *CURRENT
+            .get_or_init(|| Floats::for_isa(&std::env::var("GRISTMILL_ISA").unwrap_or_default()))
     }
 
     /// All that this CPU has, for tests and measurements.

@@ -114,16 +114,76 @@ unsafe fn tile_block<S: Simd, const R: usize>(
     }
 }
 
-/// `scores[row * score_step + key] = queries[row] · keys[key]` for all rows and keys.
-///
-/// Rows of `queries` and `keys` are `width` long, a multiple of `LANES`; `count` is a multiple of 4. Each dot product
-/// is summed in one order that depends on `width` alone.
+/// Rows that can be read as vectors of f32, wherever and however they are stored.
+pub trait WideRows: Copy {
+    /// The vector of row `row` that begins at element `at`.
+    /// # Safety
+    /// The row must exist and have `LANES` elements from `at`.
+    unsafe fn vector<S: Simd>(self, s: S, row: usize, at: usize) -> S::V;
+    /// Panics unless there are `rows` rows of `width` elements.
+    fn check(self, rows: usize, width: usize);
+}
+
+/// Rows of f32, one right after another.
+#[derive(Clone, Copy)]
+pub struct F32Rows<'a> {
+    /// The elements.
+    pub data: &'a [f32],
+    /// Elements of a row.
+    pub width: usize,
+}
+
+impl WideRows for F32Rows<'_> {
+    #[inline(always)]
+    unsafe fn vector<S: Simd>(self, s: S, row: usize, at: usize) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_at(self.data.as_ptr().add(row * self.width + at)) }
+    }
+    #[inline(always)]
+    fn check(self, rows: usize, width: usize) {
+        assert!(width <= self.width && self.data.len() >= rows * self.width);
+    }
+}
+
+/// Rows of half floats, one right after another.
+#[derive(Clone, Copy)]
+pub struct F16Rows<'a> {
+    /// The elements.
+    pub data: &'a [u16],
+    /// Elements of a row.
+    pub width: usize,
+}
+
+impl WideRows for F16Rows<'_> {
+    #[inline(always)]
+    unsafe fn vector<S: Simd>(self, s: S, row: usize, at: usize) -> S::V {
+        // SAFETY: the caller's promise.
+        let bits = unsafe {
+            std::slice::from_raw_parts(self.data.as_ptr().add(row * self.width + at), S::LANES)
+        };
+        s.load_f16(bits)
+    }
+    #[inline(always)]
+    fn check(self, rows: usize, width: usize) {
+        assert!(width <= self.width && self.data.len() >= rows * self.width);
+    }
+}
+
+/// Query rows that share a key's or value's vector once it is in a register: as many as registers allow.
 #[inline(always)]
-pub fn dot_keys<S: Simd>(
+pub fn shared_rows<S: Simd>() -> usize {
+    if S::LANES == 16 { 4 } else { 2 }
+}
+
+/// `scores[row * score_step + key] = queries[row] · keys[key]` for all `rows` and `count` keys.
+///
+/// Rows are `width` long, a multiple of `LANES`. Each dot product is summed in one order that depends on `width` alone.
+#[inline(always)]
+pub fn dot_keys<S: Simd, K: WideRows>(
     s: S,
     queries: &[f32],
     rows: usize,
-    keys: &[f32],
+    keys: K,
     count: usize,
     width: usize,
     scores: &mut [f32],
@@ -132,33 +192,38 @@ pub fn dot_keys<S: Simd>(
     if rows == 0 || count == 0 {
         return;
     }
-    assert!(width.is_multiple_of(S::LANES) && count.is_multiple_of(4));
-    assert!(queries.len() >= rows * width && keys.len() >= count * width);
+    assert!(width.is_multiple_of(S::LANES) && queries.len() >= rows * width);
     assert!(scores.len() >= (rows - 1) * score_step + count);
-    let (queries, keys, scores) = (queries.as_ptr(), keys.as_ptr(), scores.as_mut_ptr());
-    for key in (0..count).step_by(4) {
-        // SAFETY: rows, keys and widths stay inside what was checked above.
-        unsafe {
-            let keys = keys.add(key * width);
+    keys.check(count, width);
+    let (queries, scores) = (queries.as_ptr(), scores.as_mut_ptr());
+    let whole = count - count % 4;
+    // SAFETY: rows, keys and widths stay inside what was checked above.
+    unsafe {
+        for key in (0..whole).step_by(4) {
             let mut row = 0;
-            while row + 2 <= rows {
-                dot_block::<S, 2>(
-                    s,
-                    queries.add(row * width),
-                    keys,
-                    width,
-                    scores.add(row * score_step + key),
-                    score_step,
-                );
-                row += 2;
+            while row < rows {
+                let q = queries.add(row * width);
+                let out = scores.add(row * score_step + key);
+                let here = (rows - row).min(shared_rows::<S>());
+                match here {
+                    1 => dot_block::<S, K, 1, 4>(s, q, keys, key, width, out, score_step),
+                    2 => dot_block::<S, K, 2, 4>(s, q, keys, key, width, out, score_step),
+                    3 => dot_block::<S, K, 3, 4>(s, q, keys, key, width, out, score_step),
+                    _ => dot_block::<S, K, 4, 4>(s, q, keys, key, width, out, score_step),
+                }
+                row += here;
             }
-            if row < rows {
-                dot_block::<S, 1>(
+        }
+        for key in whole..count {
+            for row in 0..rows {
+                let out = scores.add(row * score_step + key);
+                dot_block::<S, K, 1, 1>(
                     s,
                     queries.add(row * width),
                     keys,
+                    key,
                     width,
-                    scores.add(row * score_step + key),
+                    out,
                     score_step,
                 );
             }
@@ -166,14 +231,15 @@ pub fn dot_keys<S: Simd>(
     }
 }
 
-/// `R` queries with four keys.
+/// `R` queries with `N` keys (1 or 4).
 /// # Safety
 /// As laid out in [`dot_keys`].
 #[inline(always)]
-unsafe fn dot_block<S: Simd, const R: usize>(
+unsafe fn dot_block<S: Simd, K: WideRows, const R: usize, const N: usize>(
     s: S,
     queries: *const f32,
-    keys: *const f32,
+    keys: K,
+    key: usize,
     width: usize,
     scores: *mut f32,
     score_step: usize,
@@ -182,24 +248,24 @@ unsafe fn dot_block<S: Simd, const R: usize>(
     // SAFETY: the caller's promise covers every pointer formed here.
     unsafe {
         for at in (0..width).step_by(S::LANES) {
-            let k = [
-                s.load_at(keys.add(at)),
-                s.load_at(keys.add(width + at)),
-                s.load_at(keys.add(2 * width + at)),
-                s.load_at(keys.add(3 * width + at)),
-            ];
+            let mut k = [s.splat(0.0); 4];
+            for (n, k) in k.iter_mut().enumerate().take(N) {
+                *k = keys.vector(s, key + n, at);
+            }
             for (r, sum) in sums.iter_mut().enumerate() {
                 let q = s.load_at(queries.add(r * width + at));
-                for (sum, k) in sum.iter_mut().zip(k) {
-                    *sum = s.fma(q, k, *sum);
+                for n in 0..N {
+                    sum[n] = s.fma(q, k[n], sum[n]);
                 }
             }
         }
         for (r, sum) in sums.into_iter().enumerate() {
-            scores
-                .add(r * score_step)
-                .cast::<[f32; 4]>()
-                .write_unaligned(s.sum4(sum));
+            let out = scores.add(r * score_step);
+            if N == 4 {
+                out.cast::<[f32; 4]>().write_unaligned(s.sum4(sum));
+            } else {
+                *out = s.sum(sum[0]);
+            }
         }
     }
 }
@@ -208,12 +274,12 @@ unsafe fn dot_block<S: Simd, const R: usize>(
 ///
 /// Rows of `values` and `out` are `width` long, a multiple of `LANES`; those of `out` begin `out_step` apart.
 #[inline(always)]
-pub fn weighted_rows<S: Simd>(
+pub fn weighted_rows<S: Simd, K: WideRows>(
     s: S,
     weights: &[f32],
     weight_step: usize,
     rows: usize,
-    values: &[f32],
+    values: K,
     count: usize,
     width: usize,
     out: &mut [f32],
@@ -222,83 +288,126 @@ pub fn weighted_rows<S: Simd>(
     if rows == 0 || count == 0 {
         return;
     }
-    assert!(width.is_multiple_of(S::LANES) && values.len() >= count * width);
+    assert!(width.is_multiple_of(S::LANES));
     assert!(
         weights.len() >= (rows - 1) * weight_step + count
             && out.len() >= (rows - 1) * out_step + width
     );
-    let (weights, values, out) = (weights.as_ptr(), values.as_ptr(), out.as_mut_ptr());
+    values.check(count, width);
+    let (weights, out) = (weights.as_ptr(), out.as_mut_ptr());
     let mut at = 0;
     while at < width {
         let vectors = if at + 4 * S::LANES <= width { 4 } else { 1 };
-        // SAFETY: rows, keys and columns at .. at + vectors * LANES stay inside what was checked above.
-        unsafe {
-            let (values, out) = (values.add(at), out.add(at));
-            let mut row = 0;
-            while row < rows {
-                let (weights, out) = (weights.add(row * weight_step), out.add(row * out_step));
-                row += match (rows - row, vectors) {
-                    (1, 4) => weighted_block::<S, 1, 4>(
+        let mut row = 0;
+        while row < rows {
+            let here = (rows - row).min(shared_rows::<S>());
+            // SAFETY: rows, keys and columns at .. at + vectors * LANES stay inside what was checked above.
+            unsafe {
+                let w = weights.add(row * weight_step);
+                let out = out.add(row * out_step + at);
+                match (here, vectors) {
+                    (1, 4) => weighted_block::<S, K, 1, 4>(
                         s,
-                        weights,
+                        w,
                         weight_step,
                         values,
                         count,
-                        width,
+                        at,
                         out,
                         out_step,
                     ),
-                    (1, _) => weighted_block::<S, 1, 1>(
+                    (2, 4) => weighted_block::<S, K, 2, 4>(
                         s,
-                        weights,
+                        w,
                         weight_step,
                         values,
                         count,
-                        width,
+                        at,
                         out,
                         out_step,
                     ),
-                    (_, 4) => weighted_block::<S, 2, 4>(
+                    (3, 4) => weighted_block::<S, K, 3, 4>(
                         s,
-                        weights,
+                        w,
                         weight_step,
                         values,
                         count,
-                        width,
+                        at,
                         out,
                         out_step,
                     ),
-                    (_, _) => weighted_block::<S, 2, 1>(
+                    (_, 4) => weighted_block::<S, K, 4, 4>(
                         s,
-                        weights,
+                        w,
                         weight_step,
                         values,
                         count,
-                        width,
+                        at,
                         out,
                         out_step,
                     ),
-                };
+                    (1, _) => weighted_block::<S, K, 1, 1>(
+                        s,
+                        w,
+                        weight_step,
+                        values,
+                        count,
+                        at,
+                        out,
+                        out_step,
+                    ),
+                    (2, _) => weighted_block::<S, K, 2, 1>(
+                        s,
+                        w,
+                        weight_step,
+                        values,
+                        count,
+                        at,
+                        out,
+                        out_step,
+                    ),
+                    (3, _) => weighted_block::<S, K, 3, 1>(
+                        s,
+                        w,
+                        weight_step,
+                        values,
+                        count,
+                        at,
+                        out,
+                        out_step,
+                    ),
+                    (_, _) => weighted_block::<S, K, 4, 1>(
+                        s,
+                        w,
+                        weight_step,
+                        values,
+                        count,
+                        at,
+                        out,
+                        out_step,
+                    ),
+                }
             }
+            row += here;
         }
         at += vectors * S::LANES;
     }
 }
 
-/// `R` rows times `W` vectors of columns; returns `R`.
+/// `R` rows times `W` vectors of columns from column `at`.
 /// # Safety
 /// As laid out in [`weighted_rows`].
 #[inline(always)]
-unsafe fn weighted_block<S: Simd, const R: usize, const W: usize>(
+unsafe fn weighted_block<S: Simd, K: WideRows, const R: usize, const W: usize>(
     s: S,
     weights: *const f32,
     weight_step: usize,
-    values: *const f32,
+    values: K,
     count: usize,
-    width: usize,
+    at: usize,
     out: *mut f32,
     out_step: usize,
-) -> usize {
+) {
     let mut sums = [[s.splat(0.0); W]; R];
     // SAFETY: the caller's promise covers every pointer formed here.
     unsafe {
@@ -310,12 +419,12 @@ unsafe fn weighted_block<S: Simd, const R: usize, const W: usize>(
         for key in 0..count {
             let mut v = [s.splat(0.0); W];
             for (w, v) in v.iter_mut().enumerate() {
-                *v = s.load_at(values.add(key * width + w * S::LANES));
+                *v = values.vector(s, key, at + w * S::LANES);
             }
             for (r, sum) in sums.iter_mut().enumerate() {
                 let p = s.splat(*weights.add(r * weight_step + key));
-                for (sum, v) in sum.iter_mut().zip(v) {
-                    *sum = s.fma(p, v, *sum);
+                for w in 0..W {
+                    sum[w] = s.fma(p, v[w], sum[w]);
                 }
             }
         }
@@ -325,5 +434,4 @@ unsafe fn weighted_block<S: Simd, const R: usize, const W: usize>(
             }
         }
     }
-    R
 }
