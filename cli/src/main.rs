@@ -54,10 +54,6 @@ struct Cli {
 
 /// The commands, in the order in which help lists them.
 #[derive(Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, for the length of the run"
-)]
 enum Command {
     Chat(commands::chat::Chat),
     Run(commands::run::Run),

@@ -133,7 +133,7 @@ impl Session {
     /// Answers the last message again.
     pub fn answer_again(&mut self, sink: &mut dyn FnMut(&str) -> Result<()>) -> Result<Ending> {
         let last_answer = self.turns.pop_if(|turn| turn.role == "assistant");
-        if !self.turns.last().is_some_and(|turn| turn.role == "user") {
+        if self.turns.last().is_none_or(|turn| turn.role != "user") {
             self.turns.extend(last_answer);
             bail!("there is no message to answer again");
         }

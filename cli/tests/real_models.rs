@@ -1,0 +1,124 @@
+//! The program on real models, where they are in the cache folder; what is skipped is printed.
+
+mod common;
+
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// The cache folder of the person who runs the tests, if it has this model.
+fn cache_with(file: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("GRISTMILL_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| {
+            use etcetera::BaseStrategy;
+            Some(
+                etcetera::base_strategy::choose_native_strategy()
+                    .ok()?
+                    .cache_dir()
+                    .join("gristmill"),
+            )
+        })?;
+    if folder.join(file).is_file() {
+        return Some(folder);
+    }
+    eprintln!(
+        "skipped: {} is not in {} ('gristmill pull' brings it)",
+        file,
+        folder.display()
+    );
+    None
+}
+
+const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+const GEMMA: &str = "gemma-3-270m-q4_k_m.gguf";
+
+#[test]
+fn the_default_model_answers() {
+    let Some(cache) = cache_with(SMOLLM2) else {
+        return;
+    };
+    common::gristmill(&cache)
+        .args(["chat", "--temp", "0", "-n", "24", "-c", "512"])
+        .write_stdin("What is the capital of France?\n")
+        .assert()
+        .success()
+        .stdout(contains("Paris"))
+        .stderr("");
+}
+
+#[test]
+fn completions_and_licences() {
+    for (file, name, licence, prompt, expected) in [
+        (
+            SMOLLM2,
+            "smollm2",
+            "OSI-approved",
+            "The capital of France is",
+            "Paris",
+        ),
+        (
+            GEMMA,
+            "gemma3",
+            "Gemma Terms of Use",
+            "The capital of France is",
+            "France",
+        ),
+    ] {
+        let Some(cache) = cache_with(file) else {
+            continue;
+        };
+        common::gristmill(&cache)
+            .args(["inspect", name])
+            .assert()
+            .success()
+            .stdout(contains(licence));
+        let run = common::gristmill(&cache)
+            .args([
+                "run", name, "-p", prompt, "-n", "8", "--temp", "0", "--json",
+            ])
+            .assert()
+            .success()
+            .stdout(predicate::str::is_empty().not());
+        let report: Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
+        assert!(
+            report["text"].as_str().unwrap().contains(expected),
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn perplexity_of_two_windows_agrees_with_the_reference() {
+    let Some(folder) = common::conformance("perplexity") else {
+        return;
+    };
+    let reference: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("reference.json")).unwrap()).unwrap();
+    for run in reference["runs"].as_array().unwrap() {
+        let file = run["model"].as_str().unwrap();
+        let Some(cache) = cache_with(file) else {
+            continue;
+        };
+        let output = common::gristmill(&cache)
+            .args(["perplexity", file, "--chunks", "2", "--json", "-f"])
+            .arg(folder.join("corpus.txt"))
+            .output()
+            .unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for (ours, theirs) in report["chunks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(run["cumulative_ppl"].as_array().unwrap())
+        {
+            let ratio = ours.as_f64().unwrap() / theirs.as_f64().unwrap();
+            // The reference's own paths differ by up to a percent in a single window.
+            assert!(
+                (ratio - 1.0).abs() < 0.02,
+                "{file}: {ours} instead of {theirs}"
+            );
+        }
+    }
+}
