@@ -1,5 +1,7 @@
 //! Inputs that a fuzzer found stay mended.
 
+#[path = "../../fuzz/bodies/template.rs"]
+mod template;
 #[path = "../../fuzz/bodies/tokenizer.rs"]
 mod tokenizer;
 
@@ -15,4 +17,9 @@ fn walk(target: &str, run: fn(&[u8])) {
 #[test]
 fn tokenizer_finds_stay_mended() {
     walk("tokenizer", tokenizer::run);
+}
+
+#[test]
+fn template_finds_stay_mended() {
+    walk("template", template::run);
 }

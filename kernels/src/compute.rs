@@ -298,8 +298,14 @@ impl Compute {
     pub fn pieces(&self, piece: usize, out: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync) {
         let limit = self.limit.load(Ordering::Relaxed);
         let rows = out.len();
-        let grid = Grid { out, rows, strip_rows: piece.max(1) };
-        self.team.strips(limit, &mut [grid], |_, mut strip| f(strip.first, strip.column(0)));
+        let grid = Grid {
+            out,
+            rows,
+            strip_rows: piece.max(1),
+        };
+        self.team.strips(limit, &mut [grid], |_, mut strip| {
+            f(strip.first, strip.column(0))
+        });
     }
 
     /// `out = softmax(q · keys) · values` for `n` queries at consecutive positions, see [`Attention::run`].
