@@ -1,5 +1,5 @@
-//! Real models against the reference's greedy generations and perplexities. Needs the models in the cache folder and the
-//! shared references; says what it skips.
+//! Real models against the reference's greedy generations and perplexities, in `testdata`. Needs the models in the cache
+//! folder (`gristmill pull`); says what it skips.
 
 mod common;
 
@@ -11,9 +11,9 @@ use std::sync::Arc;
 const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 const GEMMA3: &str = "gemma-3-270m-q4_k_m.gguf";
 
-fn reference(folder: &str) -> Option<serde_json::Value> {
-    let folder = common::shared(folder)?;
-    Some(serde_json::from_slice(&fs::read(folder.join("reference.json")).unwrap()).unwrap())
+fn reference(folder: &str) -> serde_json::Value {
+    let path = common::testdata().join(folder).join("reference.json");
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 fn ids(value: &serde_json::Value) -> Vec<u32> {
@@ -31,9 +31,7 @@ fn argmax(row: &[f32]) -> u32 {
 
 /// Teacher-forced: the reference's ids go in, and ours must agree wherever the reference was sure.
 fn generations_agree(file: &str, sure_gap: f64) {
-    let Some(reference) = reference("generation") else {
-        return;
-    };
+    let reference = reference("generation");
     let Some(model) = common::real_model(file) else {
         return;
     };
@@ -88,10 +86,10 @@ fn gemma3_generates_what_the_reference_does() {
     generations_agree(GEMMA3, 1.2);
 }
 
-fn corpus(model: &Model) -> Option<Vec<u32>> {
-    let text = fs::read_to_string(common::shared("perplexity")?.join("corpus.txt")).unwrap();
+fn corpus(model: &Model) -> Vec<u32> {
+    let text = fs::read_to_string(common::testdata().join("perplexity/corpus.txt")).unwrap();
     let tokenizer = model.tokenizer().unwrap();
-    Some(tokenizer.encode(text.strip_suffix('\n').unwrap_or(&text), true, false))
+    tokenizer.encode(text.strip_suffix('\n').unwrap_or(&text), true, false)
 }
 
 fn context_for(model: &Arc<Model>) -> gristmill_engine::Context {
@@ -106,15 +104,11 @@ fn context_for(model: &Arc<Model>) -> gristmill_engine::Context {
 
 /// The first chunks; all 20 with `GRISTMILL_CHUNKS=20`, which takes a release build.
 fn perplexity_agrees(file: &str) {
-    let Some(reference) = reference("perplexity") else {
-        return;
-    };
+    let reference = reference("perplexity");
     let Some(model) = common::real_model(file) else {
         return;
     };
-    let Some(tokens) = corpus(&model) else {
-        return;
-    };
+    let tokens = corpus(&model);
     let runs = reference["runs"].as_array().unwrap();
     let expected = &runs.iter().find(|r| r["model"] == file).unwrap();
     let chunks = std::env::var("GRISTMILL_CHUNKS")
@@ -164,9 +158,7 @@ fn an_interrupted_evaluation_goes_on_where_it_was() {
     let Some(model) = common::real_model(SMOLLM2) else {
         return;
     };
-    let Some(tokens) = corpus(&model) else {
-        return;
-    };
+    let tokens = corpus(&model);
     let options = Options {
         n_ctx: 64,
         chunks: Some(4),
