@@ -238,7 +238,7 @@ impl<'a> Builder<'a> {
         } = self.hparams;
         let heads = self.hparams.heads.get(layer);
         let key_value_heads = self.hparams.key_value_heads.get(layer);
-        if heads == 0 || key_value_heads == 0 || heads % key_value_heads != 0 {
+        if heads == 0 || key_value_heads == 0 || !heads.is_multiple_of(key_value_heads) {
             let problem = format!(
                 "has {heads} heads in layer {layer}, not a multiple of the {key_value_heads} of attention.head_count_kv"
             );
