@@ -34,13 +34,6 @@ use special::{Fragment, Specials};
 pub use stream::DetokStream;
 use vocabulary::{Kind, Vocabulary};
 
-/// The names of all pre-tokenizers (`tokenizer.ggml.pre`), for listings.
-pub fn pre_tokenizers() -> impl Iterator<Item = &'static str> {
-    pretok::PRE_TOKENIZERS
-        .iter()
-        .flat_map(|entry| entry.names.iter().copied())
-}
-
 /// Bytes of text that are encoded in one go; every space may become three bytes on the way.
 const LONGEST: usize = 1 << 30;
 

@@ -1,6 +1,5 @@
 //! `gristmill chat`: a conversation, in a terminal or through a pipe.
 
-mod conversation;
 mod record;
 mod session;
 mod slash;
@@ -15,7 +14,6 @@ use crate::{interrupt, source};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use gristmill_engine::{Model, StopReason};
-use record::Record;
 use session::{Ending, OnFull, Session, Settings};
 use slash::Slash;
 use std::ffi::OsString;
@@ -91,10 +89,10 @@ impl Chat {
             max_tokens: self.tokens,
             sampler: self.sampling.options()?,
         };
-        let mut session = Session::new(&model, context, self.system.clone(), settings)?;
+        let mut session = Session::new(&model, context, self.system.as_deref(), settings)?;
         self.introduce(&model, &session, terminal);
         if let Some(file) = &self.load {
-            session.take_up(Record::load(file)?);
+            session.take_up(record::load(file)?);
         }
         interrupt::install()?;
         if terminal {
@@ -129,10 +127,8 @@ impl Chat {
                 count(trained as u64)
             );
         }
-        if !session.has_template() {
-            note!(
-                "The model has no chat template: plain \"User:\" and \"Assistant:\" lines are used."
-            );
+        if let Some(notice) = session.notice() {
+            note!("Note: {notice}.");
         }
     }
 
@@ -250,21 +246,17 @@ impl Chat {
     fn obey(&self, slash: Slash, session: &mut Session) -> Result<()> {
         match slash {
             Slash::Help => note!("{}", slash::help()),
-            Slash::System(None) => match session.system() {
+            Slash::System(None) => match session.conversation().system() {
                 Some(text) => note!("{text}"),
                 None => note!("There is no system prompt."),
             },
+            Slash::System(Some(text)) if text == "off" => {
+                session.set_system("");
+                note!("The system prompt is removed.");
+            }
             Slash::System(Some(text)) => {
-                let text = Some(text).filter(|text| text != "off");
-                note!(
-                    "{}",
-                    if text.is_some() {
-                        "The system prompt is set."
-                    } else {
-                        "The system prompt is removed."
-                    }
-                );
-                session.set_system(text);
+                session.set_system(&text);
+                note!("The system prompt is set.");
             }
             Slash::Reset => {
                 session.reset();
@@ -272,13 +264,13 @@ impl Chat {
             }
             Slash::Regenerate => return self.show(session, Session::answer_again),
             Slash::Save(path) => {
-                session.record().save(&path)?;
+                record::save(session.conversation(), &path)?;
                 note!("Saved to {}.", path.display());
             }
             Slash::Load(path) => {
-                let record = Record::load(&path)?;
-                let number = record.messages.len();
-                session.take_up(record);
+                let conversation = record::load(&path)?;
+                let number = conversation.messages.len();
+                session.take_up(conversation);
                 note!("{number} messages loaded from {}.", path.display());
             }
             Slash::Parameters(_) | Slash::Quit => {}

@@ -2,14 +2,12 @@
 //!
 //! In: what the user says. Out: the answer, piece by piece. Terminals and pipes are handled elsewhere.
 
-use super::conversation::Conversation;
-use super::record::Record;
 use crate::diagnostics::note;
 use crate::interrupt;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use gristmill_engine::chat::{ChatFormat, Conversation, Prompt};
 use gristmill_engine::sampler::SamplerOptions;
-use gristmill_engine::template::Message;
 use gristmill_engine::{Context, Error, GenerateOptions, Model, StopReason, Timings};
 use std::sync::Arc;
 
@@ -42,11 +40,10 @@ pub struct Ending {
 
 /// A conversation in progress.
 pub struct Session {
+    model: Arc<Model>,
     context: Context,
+    format: ChatFormat,
     conversation: Conversation,
-    system: Option<String>,
-    /// Users' and assistants' messages, alternating.
-    turns: Vec<Message>,
     /// How it answers; may be changed between answers.
     pub settings: Settings,
 }
@@ -59,14 +56,16 @@ impl Session {
     pub fn new(
         model: &Arc<Model>,
         context: Context,
-        system: Option<String>,
+        system: Option<&str>,
         settings: Settings,
     ) -> Result<Session> {
+        let mut conversation = Conversation::default();
+        conversation.set_system(system.unwrap_or(""));
         Ok(Session {
+            model: Arc::clone(model),
             context,
-            conversation: Conversation::new(model)?,
-            system,
-            turns: Vec::new(),
+            format: model.chat_template()?.into(),
+            conversation,
             settings,
         })
     }
@@ -76,42 +75,30 @@ impl Session {
         &self.context
     }
 
-    /// Whether the model brought a chat template.
-    pub fn has_template(&self) -> bool {
-        self.conversation.has_template()
+    /// What the user should know about how the model is spoken to.
+    pub fn notice(&self) -> Option<&'static str> {
+        self.format.notice()
     }
 
-    /// The system prompt.
-    pub fn system(&self) -> Option<&str> {
-        self.system.as_deref()
+    /// What was said so far.
+    pub fn conversation(&self) -> &Conversation {
+        &self.conversation
     }
 
-    /// Sets or removes the system prompt for what follows.
-    pub fn set_system(&mut self, text: Option<String>) {
-        self.system = text;
+    /// Sets the system prompt for what follows; an empty one removes it.
+    pub fn set_system(&mut self, text: &str) {
+        self.conversation.set_system(text);
     }
 
     /// Forgets the conversation.
     pub fn reset(&mut self) {
-        self.turns.clear();
+        self.conversation.reset();
         self.context.reset();
     }
 
-    /// The conversation, to be written to a file.
-    pub fn record(&self) -> Record {
-        Record {
-            messages: self.messages(),
-        }
-    }
-
-    /// Takes up a conversation from a file.
-    pub fn take_up(&mut self, record: Record) {
-        let mut turns = record.messages;
-        self.system = match turns.first() {
-            Some(first) if first.role == "system" => Some(turns.remove(0).content),
-            _ => None,
-        };
-        self.turns = turns;
+    /// Takes up another conversation.
+    pub fn take_up(&mut self, conversation: Conversation) {
+        self.conversation = conversation;
         self.context.reset();
     }
 
@@ -121,38 +108,31 @@ impl Session {
         text: String,
         sink: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<Ending> {
-        self.turns.push(Message::new("user", text));
+        self.conversation.push("user", text);
         let answered = self.complete(sink);
         // A message that could not be answered at all is not part of the conversation.
-        if answered.is_err() && self.turns.last().is_some_and(|turn| turn.role == "user") {
-            self.turns.pop();
+        if answered.is_err() {
+            self.conversation
+                .messages
+                .pop_if(|last| last.role == "user");
         }
         answered
     }
 
     /// Answers the last message again.
     pub fn answer_again(&mut self, sink: &mut dyn FnMut(&str) -> Result<()>) -> Result<Ending> {
-        let last_answer = self.turns.pop_if(|turn| turn.role == "assistant");
-        if self.turns.last().is_none_or(|turn| turn.role != "user") {
-            self.turns.extend(last_answer);
+        let before = self.conversation.clone();
+        if !self.conversation.take_back_answer() {
             bail!("there is no message to answer again");
         }
         let answered = self.complete(sink);
-        if answered.is_err() && self.turns.last().is_some_and(|turn| turn.role == "user") {
-            self.turns.extend(last_answer);
+        if answered.is_err() {
+            self.conversation = before;
         }
         answered
     }
 
-    fn messages(&self) -> Vec<Message> {
-        let system = self
-            .system
-            .iter()
-            .map(|text| Message::new("system", text.clone()));
-        system.chain(self.turns.iter().cloned()).collect()
-    }
-
-    /// Answers the last turn, which is the user's.
+    /// Answers the last message, which is the user's.
     fn complete(&mut self, sink: &mut dyn FnMut(&str) -> Result<()>) -> Result<Ending> {
         let (mut answer, mut answer_ids) = (String::new(), Vec::new());
         let mut timings = Timings::default();
@@ -165,7 +145,7 @@ impl Session {
         };
         // An empty answer is one too: roles have to alternate.
         if !answer.is_empty() || outcome.is_ok() {
-            self.turns.push(Message::new("assistant", answer));
+            self.conversation.push("assistant", answer);
         }
         Ok(Ending {
             reason: outcome?,
@@ -181,8 +161,10 @@ impl Session {
         timings: &mut Timings,
         sink: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<StopReason> {
-        let ids = loop {
-            let mut ids = self.conversation.encode(&self.messages())?;
+        let (ids, stop) = loop {
+            let Prompt { mut ids, stop, .. } = self
+                .format
+                .prompt(&self.conversation, self.model.tokenizer()?)?;
             ids.extend_from_slice(answer_ids);
             let capacity = self.context.capacity();
             let wanted = match self.settings.on_full {
@@ -190,13 +172,13 @@ impl Session {
                 OnFull::Drop => ids.len() + capacity / ROOM,
             };
             if wanted <= capacity {
-                break ids;
+                break (ids, stop);
             }
             if self.settings.on_full == OnFull::Drop && self.drop_oldest() {
                 continue;
             }
             if ids.len() < capacity {
-                break ids;
+                break (ids, stop);
             }
             bail!(
                 "the context is full: the conversation has {} tokens and the context {capacity}; \
@@ -211,7 +193,7 @@ impl Session {
             .map(|most| most.saturating_sub(answer_ids.len()));
         let options = GenerateOptions {
             max_tokens: left,
-            stop: self.conversation.stops(),
+            stop,
             sampler: self.settings.sampler.clone(),
             ..GenerateOptions::default()
         };
@@ -239,14 +221,10 @@ impl Session {
 
     /// Forgets the oldest question with its answer, and says so; false if only the current question is left.
     fn drop_oldest(&mut self) -> bool {
-        let next = self
-            .turns
-            .iter()
-            .skip(1)
-            .position(|turn| turn.role == "user");
-        let Some(next) = next else { return false };
-        self.turns.drain(..=next);
-        note!("[The context is full: the oldest turn of the conversation is forgotten.]");
-        true
+        let dropped = self.conversation.drop_oldest_turn();
+        if dropped {
+            note!("[The context is full: the oldest turn of the conversation is forgotten.]");
+        }
+        dropped
     }
 }
