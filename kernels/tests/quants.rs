@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use gristmill_gguf::{TENSOR_TYPES, TensorType};
+use gristmill_kernels::isa::float::Floats;
 use gristmill_kernels::registry::{QUANTS, QuantType, quant};
 use proptest::prelude::*;
 
@@ -261,6 +262,39 @@ fn unpacked_codes_times_scales_are_the_values() {
                 same,
                 "{}: element {i} is {value}, unpacked {product}",
                 quant.name
+            );
+        }
+    }
+}
+
+#[test]
+fn vector_instructions_unpack_the_same() {
+    for quant in QUANTS {
+        let Some(codes_of) = &quant.codes else {
+            continue;
+        };
+        let blocks: Vec<u8> = noise(67 * quant.block_bytes).collect();
+        let elements = 67 * quant.block_elements;
+        let groups = elements / codes_of.group;
+        let unpacked = |with: Option<Floats>| {
+            let (mut codes, mut scales, mut mins) =
+                (vec![0; elements], vec![0.0; groups], vec![0.0; groups]);
+            match with {
+                None => (codes_of.unpack)(&blocks, &mut codes, &mut scales, &mut mins),
+                Some(with) => {
+                    (codes_of.unpack_with)(with, &blocks, &mut codes, &mut scales, &mut mins)
+                }
+            }
+            let bits =
+                |numbers: Vec<f32>| numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            (codes, bits(scales), bits(mins))
+        };
+        for with in Floats::all() {
+            assert!(
+                unpacked(Some(with)) == unpacked(None),
+                "{} with {}",
+                quant.name,
+                with.name()
             );
         }
     }

@@ -8,7 +8,7 @@
 
 use std::sync::OnceLock;
 
-use super::grid_tables as tables;
+use super::{grid_tables as tables, spread_bits};
 
 /// A set of vectors with `V` elements.
 pub(crate) struct Grid<const V: usize> {
@@ -68,19 +68,35 @@ const fn points<const V: usize, const N: usize>(bitmap: &[u8], levels: &[i8]) ->
 }
 
 /// Seven sign bits and the eighth that makes the number of negative elements even.
+#[inline(always)]
 pub(super) fn even_signs(seven: u8) -> u8 {
-    seven | ((seven.count_ones() as u8 & 1) << 7)
+    EVEN_SIGNS[usize::from(seven & 127)]
 }
 
-/// Eight magnitudes with signs: bit `i` set makes element `i` negative.
-pub(super) fn apply_signs(magnitudes: impl Iterator<Item = i8>, signs: u8, codes: &mut [i8]) {
-    for (i, (code, magnitude)) in codes.iter_mut().zip(magnitudes).enumerate() {
-        *code = if signs >> i & 1 == 1 {
-            -magnitude
-        } else {
-            magnitude
-        };
+/// A table, since baseline x86 has no instruction to count bits.
+static EVEN_SIGNS: [u8; 128] = {
+    let mut table = [0; 128];
+    let mut seven = 0_u8;
+    while seven < 128 {
+        table[seven as usize] = seven | (seven.count_ones() as u8 & 1) << 7;
+        seven += 1;
     }
+    table
+};
+
+/// Eight magnitudes (1 to 127) with signs: bit `i` set makes element `i` negative.
+#[inline(always)]
+pub(super) fn apply_signs(magnitudes: [i8; 8], signs: u8) -> [i8; 8] {
+    // As the bytes of a u64: flipping all bits and adding 1 negates, without a carry since no byte is 0.
+    let negative = spread_bits(signs);
+    let magnitudes = u64::from_le(bytemuck::cast(magnitudes));
+    bytemuck::cast(((magnitudes ^ negative * 0xFF) + negative).to_le())
+}
+
+/// Eight magnitudes out of two points.
+#[inline(always)]
+pub(super) fn joined(first: [i8; 4], second: [i8; 4]) -> [i8; 8] {
+    bytemuck::cast([first, second])
 }
 
 /// How many points near each combination of levels a search looks at.

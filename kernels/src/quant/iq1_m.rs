@@ -6,7 +6,7 @@ use half::f16;
 
 use super::iq1_s::unpack_vector;
 use super::vectors::{self, Group, Vectors};
-use super::{Format, QuantType, grid};
+use super::{Format, QuantType, grid, half_to_f32};
 
 /// IQ1_M, 1.75 bits a weight.
 pub static IQ1_M: QuantType = QuantType::of::<Block>();
@@ -22,15 +22,16 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-9, 9);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         let word = |i: usize| u16::from_le_bytes([block[48 + 2 * i], block[49 + 2 * i]]);
         let bits = (0..4).fold(0, |bits, i| bits | word(i) >> 12 << (4 * i));
-        let scale = f16::from_bits(bits).to_f32();
+        let scale = half_to_f32(bits);
         for (group, out) in scales.iter_mut().enumerate() {
             let multiple = word(group / 4) >> (3 * (group % 4)) & 7;
             *out = scale * f32::from(2 * multiple + 1) * 0.125;
         }
-        for (i, codes) in codes.chunks_exact_mut(8).enumerate() {
+        for (i, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
             let nibble = block[32 + i / 2] >> (4 * (i % 2));
             unpack_vector(
                 u16::from(block[i]) | u16::from(nibble & 7) << 8,

@@ -19,12 +19,18 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-9, 9);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         let scale = read_f16(block, 0);
         for (group, &bytes) in block[34..50].as_chunks::<2>().0.iter().enumerate() {
             let word = u16::from_le_bytes(bytes);
             scales[group] = scale * f32::from(2 * (word >> 12 & 7) + 1) * 0.125;
-            for (i, codes) in codes[group * 32..][..32].chunks_exact_mut(8).enumerate() {
+            for (i, codes) in codes[group * 32..][..32]
+                .as_chunks_mut::<8>()
+                .0
+                .iter_mut()
+                .enumerate()
+            {
                 let high = word >> (3 * i) & 7;
                 unpack_vector(
                     u16::from(block[2 + 4 * group + i]) | high << 8,
@@ -61,7 +67,8 @@ impl Vectors for Block {
 }
 
 /// A grid point in eighths, shifted by one up or down. IQ1_M has the same.
-pub(super) fn unpack_vector(index: u16, down: bool, codes: &mut [i8]) {
+#[inline(always)]
+pub(super) fn unpack_vector(index: u16, down: bool, codes: &mut [i8; 8]) {
     for (code, element) in codes.iter_mut().zip(grid::IQ1.points[usize::from(index)]) {
         *code = if down { element - 1 } else { element + 1 };
     }

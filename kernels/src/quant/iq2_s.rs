@@ -20,12 +20,13 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-43, 43);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         unpack_nibble_scales(read_f16(block, 0), &block[74..82], scales);
-        for (i, codes) in codes.chunks_exact_mut(8).enumerate() {
+        for (i, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
             let high = u16::from(block[66 + i / 4] >> (2 * (i % 4)) & 3);
             let point = grid::IQ2_S.points[usize::from(u16::from(block[2 + i]) | high << 8)];
-            grid::apply_signs(point.into_iter(), block[34 + i], codes);
+            *codes = grid::apply_signs(point, block[34 + i]);
         }
     }
 

@@ -18,21 +18,18 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-43, 43);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         unpack_nibble_scales(read_f16(block, 0), &block[66..74], scales);
         for (&bytes, codes) in block[2..66]
             .as_chunks::<2>()
             .0
             .iter()
-            .zip(codes.chunks_exact_mut(8))
+            .zip(codes.as_chunks_mut::<8>().0.iter_mut())
         {
             let word = u16::from_le_bytes(bytes);
             let point = grid::IQ2_XS.points[usize::from(word & 511)];
-            grid::apply_signs(
-                point.into_iter(),
-                grid::even_signs((word >> 9) as u8),
-                codes,
-            );
+            *codes = grid::apply_signs(point, grid::even_signs((word >> 9) as u8));
         }
     }
 
@@ -59,6 +56,7 @@ impl Vectors for Block {
 }
 
 /// A nibble a group: its scale in halves of a quarter. IQ2_S has the same.
+#[inline(always)]
 pub(super) fn unpack_nibble_scales(scale: f32, nibbles: &[u8], scales: &mut [f32]) {
     for (group, out) in scales.iter_mut().enumerate() {
         let nibble = nibbles[group / 2] >> (4 * (group % 2)) & 15;

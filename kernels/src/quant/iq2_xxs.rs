@@ -18,14 +18,20 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-43, 43);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         let scale = read_f16(block, 0);
         for (group, bytes) in block[2..66].as_chunks::<8>().0.iter().enumerate() {
             let signs = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
             scales[group] = scale * (0.5 + (signs >> 28) as f32) * 0.25;
-            for (i, codes) in codes[group * 32..][..32].chunks_exact_mut(8).enumerate() {
+            for (i, codes) in codes[group * 32..][..32]
+                .as_chunks_mut::<8>()
+                .0
+                .iter_mut()
+                .enumerate()
+            {
                 let point = grid::IQ2_XXS.points[usize::from(bytes[i])];
-                grid::apply_signs(point.into_iter(), seven_signs(signs, i), codes);
+                *codes = grid::apply_signs(point, seven_signs(signs, i));
             }
         }
     }
@@ -54,6 +60,7 @@ impl Vectors for Block {
 }
 
 /// The signs of a group's eight values number `i`, of four times 7 bits. IQ3_XXS has the same.
+#[inline(always)]
 pub(super) fn seven_signs(signs: u32, i: usize) -> u8 {
     grid::even_signs((signs >> (7 * i) & 127) as u8)
 }

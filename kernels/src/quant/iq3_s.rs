@@ -20,18 +20,20 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-15, 15);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         let scale = read_f16(block, 0);
         for (group, out) in scales.iter_mut().enumerate() {
             let nibble = block[106 + group / 2] >> (4 * (group % 2)) & 15;
             *out = scale * f32::from(1 + 2 * nibble);
         }
-        for (i, codes) in codes.chunks_exact_mut(8).enumerate() {
-            let points = (2 * i..2 * i + 2).flat_map(|vector| {
+        for (i, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let point = |vector: usize| {
                 let high = u16::from(block[66 + vector / 8] >> (vector % 8) & 1);
                 grid::IQ3_S.points[usize::from(u16::from(block[2 + vector]) | high << 8)]
-            });
-            grid::apply_signs(points, block[74 + i], codes);
+            };
+            let magnitudes = grid::joined(point(2 * i), point(2 * i + 1));
+            *codes = grid::apply_signs(magnitudes, block[74 + i]);
         }
     }
 

@@ -19,17 +19,18 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-62, 62);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         let scale = read_f16(block, 0);
         for (group, &bytes) in block[66..98].as_chunks::<4>().0.iter().enumerate() {
             let signs = u32::from_le_bytes(bytes);
             scales[group] = scale * (0.5 + (signs >> 28) as f32) * 0.5;
-            for (i, codes) in codes[group * 32..][..32].chunks_exact_mut(8).enumerate() {
-                let pair = &block[2 + group * 8 + 2 * i..][..2];
-                let points = pair
-                    .iter()
-                    .flat_map(|&index| grid::IQ3_XXS.points[usize::from(index)]);
-                grid::apply_signs(points, seven_signs(signs, i), codes);
+            let indices = &block[2 + group * 8..][..8];
+            let (eights, _) = codes[group * 32..][..32].as_chunks_mut::<8>();
+            for (i, codes) in eights.iter_mut().enumerate() {
+                let point = |vector: usize| grid::IQ3_XXS.points[usize::from(indices[vector])];
+                let magnitudes = grid::joined(point(2 * i), point(2 * i + 1));
+                *codes = grid::apply_signs(magnitudes, seven_signs(signs, i));
             }
         }
     }

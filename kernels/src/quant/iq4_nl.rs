@@ -23,6 +23,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-127, 113);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         scales[0] = read_f16(block, 0);
         unpack_nibbles(&block[2..18], &CODES, codes);
@@ -65,6 +66,7 @@ pub(super) fn index(table: &[i8; 16], code: f32) -> u8 {
 }
 
 /// Low nibbles of all bytes, then the high ones, looked up in a table.
+#[inline(always)]
 pub(super) fn unpack_nibbles(bytes: &[u8], table: &[i8; 16], codes: &mut [i8]) {
     let (low, high) = codes.split_at_mut(bytes.len());
     for ((&byte, low), high) in bytes.iter().zip(low).zip(high) {

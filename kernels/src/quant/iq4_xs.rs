@@ -20,6 +20,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-127, 113);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         let scale = read_f16(block, 0);
         let high = u16::from_le_bytes([block[2], block[3]]);

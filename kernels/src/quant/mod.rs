@@ -39,10 +39,17 @@ pub mod tq1_0;
 pub mod tq2_0;
 pub(crate) mod vectors;
 
+use std::marker::PhantomData;
+
 use half::f16;
+
+use crate::isa::float::{Floats, Kernel, Simd};
 
 /// The most elements a block of any type has.
 pub const MAX_BLOCK_ELEMENTS: usize = 256;
+
+/// The most bytes a block of any type has.
+pub const MAX_BLOCK_BYTES: usize = 292;
 
 /// The least number of codes that share a scale in any type.
 pub const MIN_GROUP: usize = 16;
@@ -82,6 +89,8 @@ pub struct Codes {
     /// Unpacks whole blocks: `codes` has a place for each element, `scales` (and `mins`) one for each group.
     /// Scales of scales are multiplied in already.
     pub unpack: Unpack,
+    /// `unpack` compiled for the vector instructions of a CPU; the same results.
+    pub unpack_with: UnpackWith,
 }
 
 /// Turns floats into blocks, see [`QuantType::quantize`].
@@ -89,6 +98,10 @@ pub type Quantize = fn(values: &[f32], importance: Option<&[f32]>, blocks: &mut 
 
 /// Unpacks whole blocks into codes, scales and mins, see [`Codes::unpack`].
 pub type Unpack = fn(blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]);
+
+/// As [`Unpack`], with the instructions to use.
+pub type UnpackWith =
+    fn(with: Floats, blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]);
 
 impl QuantType {
     /// Bytes of a row of `elements`, or `None` if that is not a whole number of blocks or overflows.
@@ -114,13 +127,16 @@ impl QuantType {
             name: F::NAME,
             block_elements: F::ELEMENTS,
             block_bytes: F::BYTES,
-            dequantize: dequantize::<F>,
+            dequantize: |blocks, out| {
+                Floats::current().run(Dequantize::<F>(blocks, out, PhantomData))
+            },
             quantize: Some(quantize::<F>),
             codes: Some(Codes {
                 group: F::GROUP,
                 range: F::RANGE,
                 has_mins: F::HAS_MINS,
                 unpack: unpack::<F>,
+                unpack_with: unpack_with::<F>,
             }),
         }
     }
@@ -143,6 +159,7 @@ pub(crate) trait Format {
     fn quantize(values: &[f32], weights: &[f32], block: &mut [u8]);
 }
 
+#[inline(always)]
 fn unpack<F: Format>(blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]) {
     let groups = F::ELEMENTS / F::GROUP;
     for (index, block) in blocks.chunks_exact(F::BYTES).enumerate() {
@@ -160,25 +177,92 @@ fn unpack<F: Format>(blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: 
     }
 }
 
-fn dequantize<F: Format>(blocks: &[u8], out: &mut [f32]) {
-    let mut codes = [0; MAX_BLOCK_ELEMENTS];
-    let mut scales = [0.0; MAX_BLOCK_GROUPS];
-    let mut mins = [0.0; MAX_BLOCK_GROUPS];
-    let groups = F::ELEMENTS / F::GROUP;
-    for (block, out) in blocks
-        .chunks_exact(F::BYTES)
-        .zip(out.chunks_exact_mut(F::ELEMENTS))
-    {
+fn unpack_with<F: Format>(
+    with: Floats,
+    blocks: &[u8],
+    codes: &mut [i8],
+    scales: &mut [f32],
+    mins: &mut [f32],
+) {
+    with.run(UnpackKernel::<F> {
+        blocks,
+        codes,
+        scales,
+        mins,
+        format: PhantomData,
+    });
+}
+
+/// [`unpack`] to be compiled for each instruction set: its loops are plain, and become vectors by themselves.
+struct UnpackKernel<'a, F> {
+    blocks: &'a [u8],
+    codes: &'a mut [i8],
+    scales: &'a mut [f32],
+    mins: &'a mut [f32],
+    format: PhantomData<F>,
+}
+
+impl<F: Format> Kernel for UnpackKernel<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let groups = F::ELEMENTS / F::GROUP;
+        // Local arrays, which can't overlap: with the caller's slices the compiler would have to assume they might.
+        let mut bytes = [0; MAX_BLOCK_BYTES];
+        let mut codes = [0; MAX_BLOCK_ELEMENTS];
+        let mut scales = [0.0; MAX_BLOCK_GROUPS];
+        let mut mins = [0.0; MAX_BLOCK_GROUPS];
+        for (index, block) in self.blocks.chunks_exact(F::BYTES).enumerate() {
+            bytes[..F::BYTES].copy_from_slice(block);
+            let mins_of_type = if F::HAS_MINS { groups } else { 0 };
+            F::unpack(
+                &bytes[..F::BYTES],
+                &mut codes[..F::ELEMENTS],
+                &mut scales[..groups],
+                &mut mins[..mins_of_type],
+            );
+            self.codes[index * F::ELEMENTS..][..F::ELEMENTS].copy_from_slice(&codes[..F::ELEMENTS]);
+            self.scales[index * groups..][..groups].copy_from_slice(&scales[..groups]);
+            if F::HAS_MINS {
+                self.mins[index * groups..][..groups].copy_from_slice(&mins[..groups]);
+            }
+        }
+    }
+}
+
+/// [`dequantize`] to be compiled for each instruction set.
+struct Dequantize<'a, F>(&'a [u8], &'a mut [f32], PhantomData<F>);
+
+impl<F: Format> Kernel for Dequantize<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let groups = F::ELEMENTS / F::GROUP;
         let mins_of_type = if F::HAS_MINS { groups } else { 0 };
-        F::unpack(
-            block,
-            &mut codes[..F::ELEMENTS],
-            &mut scales[..groups],
-            &mut mins[..mins_of_type],
-        );
-        for (group, out) in out.chunks_exact_mut(F::GROUP).enumerate() {
-            for (out, &code) in out.iter_mut().zip(&codes[group * F::GROUP..]) {
-                *out = scales[group] * f32::from(code) - mins[group];
+        let mut bytes = [0; MAX_BLOCK_BYTES];
+        let mut codes = [0; MAX_BLOCK_ELEMENTS];
+        let mut scales = [0.0; MAX_BLOCK_GROUPS];
+        let mut mins = [0.0; MAX_BLOCK_GROUPS];
+        let blocks = self
+            .0
+            .chunks_exact(F::BYTES)
+            .zip(self.1.chunks_exact_mut(F::ELEMENTS));
+        for (block, out) in blocks {
+            bytes[..F::BYTES].copy_from_slice(block);
+            F::unpack(
+                &bytes[..F::BYTES],
+                &mut codes[..F::ELEMENTS],
+                &mut scales[..groups],
+                &mut mins[..mins_of_type],
+            );
+            for (at, out) in out.chunks_exact_mut(S::LANES).enumerate() {
+                let at = at * S::LANES;
+                let (scale, min) = (scales[at / F::GROUP], mins[at / F::GROUP]);
+                // Two roundings, as the format's arithmetic has them: no fused multiply-add.
+                let product = simd.mul(simd.load_i8(&codes[at..]), simd.splat(scale));
+                simd.store(simd.sub(product, simd.splat(min)), out);
             }
         }
     }
@@ -205,9 +289,32 @@ fn quantize<F: Format>(values: &[f32], importance: Option<&[f32]>, blocks: &mut 
     }
 }
 
+/// Eight bits to eight bytes of 0 or 1, the lowest bit first. Copies the byte eight times, keeps another bit of each
+/// copy, and lets all that is left carry into the copy's highest bit.
+#[inline(always)]
+pub(crate) fn spread_bits(byte: u8) -> u64 {
+    let each = u64::from(byte) * 0x0101_0101_0101_0101 & 0x8040_2010_0804_0201;
+    (each + 0x7F7F_7F7F_7F7F_7F7F) >> 7 & 0x0101_0101_0101_0101
+}
+
+/// Half precision to single without a branch or a call: the bits moved to their place in an f32 are too small by 2¹¹²
+/// (subnormals too), except that infinities and NaNs need all bits of the exponent.
+#[inline(always)]
+pub(crate) fn half_to_f32(half: u16) -> f32 {
+    let bits = u32::from(half);
+    let magnitude = f32::from_bits((bits & 0x7FFF) << 13) * f32::from_bits((127 + 112) << 23);
+    let endless = if bits & 0x7C00 == 0x7C00 {
+        0x7F80_0000
+    } else {
+        0
+    };
+    f32::from_bits(magnitude.to_bits() | endless | (bits & 0x8000) << 16)
+}
+
 /// The half-precision number at byte `at` of a block, as f32.
+#[inline(always)]
 pub(crate) fn read_f16(block: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+    half_to_f32(u16::from_le_bytes([block[at], block[at + 1]]))
 }
 
 /// Writes `value` as a half-precision number at byte `at`, and returns what it became. Too large becomes the largest.
@@ -222,4 +329,27 @@ pub(crate) fn write_f16(block: &mut [u8], at: usize, value: f32) -> f32 {
 pub(crate) fn inverse(x: f32) -> f32 {
     let inverse = 1.0 / x;
     if inverse.is_finite() { inverse } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_spread_to_bytes() {
+        for byte in 0..=u8::MAX {
+            for (i, spread) in spread_bits(byte).to_le_bytes().into_iter().enumerate() {
+                assert_eq!(spread, byte >> i & 1);
+            }
+        }
+    }
+
+    #[test]
+    fn halves_become_what_they_are() {
+        for bits in 0..=u16::MAX {
+            let (found, expected) = (half_to_f32(bits), f16::from_bits(bits).to_f32());
+            let same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+            assert!(same, "{bits:#06x}: {found} {expected}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! Layout: exponent (E8M0, biased by 127), then nibbles as in Q4_0. Codes are twice the E2M1 numbers, so that they are
 //! whole, and scales half the specification's.
 
-use super::iq4_nl::{index, pack_nibbles, unpack_nibbles};
+use super::iq4_nl::{index, pack_nibbles};
 use super::search::{self, Codebook};
 use super::{Format, QuantType, inverse};
 
@@ -23,9 +23,10 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-12, 12);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         scales[0] = half_power_of_two(block[0]);
-        unpack_nibbles(&block[1..17], &CODES, codes);
+        unpack_e2m1(&block[1..17], codes);
     }
 
     fn quantize(values: &[f32], weights: &[f32], block: &mut [u8]) {
@@ -48,7 +49,29 @@ impl Format for Block {
     }
 }
 
+/// Low nibbles of all bytes, then the high ones, as [`CODES`] has them: in arithmetic, which unlike a table becomes
+/// vectors by itself.
+#[inline(always)]
+pub(super) fn unpack_e2m1(bytes: &[u8], codes: &mut [i8]) {
+    let code = |nibble: u8| {
+        // 0 to 4 stand for themselves, 5 to 7 for 6, 8 and 12.
+        let low = nibble & 7;
+        let magnitude = low + low.saturating_sub(4) + if low == 7 { 2 } else { 0 };
+        if nibble & 8 == 0 {
+            magnitude as i8
+        } else {
+            -(magnitude as i8)
+        }
+    };
+    let (low, high) = codes.split_at_mut(bytes.len());
+    for ((&byte, low), high) in bytes.iter().zip(low).zip(high) {
+        *low = code(byte & 15);
+        *high = code(byte >> 4);
+    }
+}
+
 /// 2 to the power of `exponent − 128`. The two smallest are subnormal: a bit of the mantissa.
+#[inline(always)]
 fn half_power_of_two(exponent: u8) -> f32 {
     let exponent = u32::from(exponent);
     f32::from_bits(if exponent < 2 {

@@ -2,8 +2,8 @@
 //! Layout: four scales, then 8 bytes a group: its first 8 elements in the low nibbles, the other 8 in the high ones.
 //! Codes are twice the E2M1 numbers and scales half the E4M3 ones, as in MXFP4.
 
-use super::iq4_nl::{index, pack_nibbles, unpack_nibbles};
-use super::mxfp4::{CODES, E2M1};
+use super::iq4_nl::{index, pack_nibbles};
+use super::mxfp4::{CODES, E2M1, unpack_e2m1};
 use super::search::{self, Codebook};
 use super::{Format, QuantType, inverse};
 
@@ -21,14 +21,11 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-12, 12);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         for group in 0..4 {
             scales[group] = half_e4m3(block[group]);
-            unpack_nibbles(
-                &block[4 + 8 * group..][..8],
-                &CODES,
-                &mut codes[16 * group..][..16],
-            );
+            unpack_e2m1(&block[4 + 8 * group..][..8], &mut codes[16 * group..][..16]);
         }
     }
 
@@ -62,6 +59,7 @@ impl Format for Block {
 const LARGEST: u8 = 0x7E;
 
 /// Half of an unsigned E4M3 number: four bits of exponent biased by 7, three of mantissa, subnormals at exponent 0.
+#[inline(always)]
 fn half_e4m3(byte: u8) -> f32 {
     let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f32::from(byte & 7));
     match (byte, exponent) {

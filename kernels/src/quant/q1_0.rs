@@ -1,7 +1,7 @@
 //! Q1_0: 128 signs and one half-precision scale.
 //! Layout: scale (f16), 16 bytes: bit `i % 8` of byte `i / 8` is set where element `i` is positive.
 
-use super::{Format, QuantType, read_f16, write_f16};
+use super::{Format, QuantType, read_f16, spread_bits, write_f16};
 
 /// Q1_0, 1.125 bits a weight.
 pub static Q1_0: QuantType = QuantType::of::<Block>();
@@ -17,10 +17,11 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-1, 1);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         scales.fill(read_f16(block, 0));
-        for (i, code) in codes.iter_mut().enumerate() {
-            *code = ((block[2 + i / 8] >> (i % 8) & 1) << 1) as i8 - 1;
+        for (codes, &byte) in codes.as_chunks_mut::<8>().0.iter_mut().zip(&block[2..18]) {
+            *codes = spread_bits(byte).to_le_bytes().map(|bit| 2 * bit as i8 - 1);
         }
     }
 

@@ -18,10 +18,11 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-1, 2);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         scales.fill(read_f16(block, 0));
-        for (i, code) in codes.iter_mut().enumerate() {
-            *code = (block[2 + i / 4] >> (2 * (i % 4)) & 3) as i8 - 1;
+        for (codes, &byte) in codes.as_chunks_mut::<4>().0.iter_mut().zip(&block[2..18]) {
+            *codes = [byte, byte >> 2, byte >> 4, byte >> 6].map(|bits| (bits & 3) as i8 - 1);
         }
     }
 

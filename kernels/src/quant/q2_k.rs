@@ -18,6 +18,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (0, 3);
     const HAS_MINS: bool = true;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]) {
         let (scale, min) = (read_f16(block, 80), read_f16(block, 82));
         for (group, &byte) in block[..16].iter().enumerate() {
@@ -40,6 +41,7 @@ impl Format for Block {
 
 /// 64 bytes to 256 codes in 0..4: each run of 32 bytes holds 128 codes, the first 32 in the bytes' lowest two bits, the
 /// next 32 in the two above, and so on. Q3_K and TQ2_0 have the same.
+#[inline(always)]
 pub(super) fn unpack_2_bits(bytes: &[u8], codes: &mut [i8]) {
     for (codes, bytes) in codes.chunks_exact_mut(128).zip(bytes.chunks_exact(32)) {
         for (plane, codes) in codes.chunks_exact_mut(32).enumerate() {

@@ -20,6 +20,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-4, 3);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         let scale = read_f16(block, 108);
         for (group, out) in scales.iter_mut().enumerate() {
@@ -52,6 +53,7 @@ impl Format for Block {
 }
 
 /// The 6-bit scale of a group: its low four bits in a nibble of the first eight bytes, the high two in the last four.
+#[inline(always)]
 fn group_scale(bytes: &[u8], group: usize) -> i8 {
     let low = bytes[group % 8] >> (4 * (group / 8)) & 15;
     let high = bytes[8 + group % 4] >> (2 * (group / 4)) & 3;

@@ -18,6 +18,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-8, 7);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         scales[0] = read_f16(block, 0);
         for (i, &byte) in block[2..18].iter().enumerate() {

@@ -18,6 +18,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (0, 15);
     const HAS_MINS: bool = true;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]) {
         unpack_scales(block, scales, mins);
         unpack_nibbles(&block[16..144], codes);
@@ -33,6 +34,7 @@ impl Format for Block {
 /// The first 16 bytes of a Q4_K or Q5_K block to eight scales and mins. Of the 12 bytes after the two halves, bytes 0..4
 /// hold scales 0..4 and bytes 4..8 mins 0..4, six bits each; bytes 8..12 the low nibbles of scales and mins 4..8, whose
 /// high two bits fill up the first eight bytes.
+#[inline(always)]
 pub(super) fn unpack_scales(block: &[u8], scales: &mut [f32], mins: &mut [f32]) {
     let (scale, min) = (read_f16(block, 0), read_f16(block, 2));
     let packed = &block[4..16];
@@ -57,6 +59,7 @@ pub(super) fn pack_scales(found: &superblock::WithMins, block: &mut [u8]) {
 }
 
 /// 128 bytes to 256 codes in 0..16: each run of 32 bytes has 32 codes in its low nibbles, the next 32 in its high ones.
+#[inline(always)]
 pub(super) fn unpack_nibbles(bytes: &[u8], codes: &mut [i8]) {
     for (codes, bytes) in codes.chunks_exact_mut(64).zip(bytes.chunks_exact(32)) {
         for (l, &byte) in bytes.iter().enumerate() {

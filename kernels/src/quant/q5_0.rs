@@ -2,7 +2,7 @@
 //! Layout: scale (f16), 32 high bits (bit `i` of a little-endian u32 is element `i`'s), then low nibbles as in Q4_0.
 
 use super::search::Whole;
-use super::{Format, QuantType, inverse, read_f16, search, write_f16};
+use super::{Format, QuantType, inverse, read_f16, search, spread_bits, write_f16};
 
 /// Q5_0, 5.5 bits a weight.
 pub static Q5_0: QuantType = QuantType::of::<Block>();
@@ -18,6 +18,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-16, 15);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         scales[0] = read_f16(block, 0);
         unpack_5_bits(&block[2..22], codes);
@@ -32,12 +33,15 @@ impl Format for Block {
 }
 
 /// Four bytes of high bits and 16 bytes of low nibbles to 32 codes in 0..32. Q5_1 has them too.
+#[inline(always)]
 pub(super) fn unpack_5_bits(bytes: &[u8], codes: &mut [i8]) {
-    let high = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    let high_bit = |i: usize| ((high >> i & 1) << 4) as i8;
-    for (i, &byte) in bytes[4..20].iter().enumerate() {
-        codes[i] = (byte & 15) as i8 | high_bit(i);
-        codes[i + 16] = (byte >> 4) as i8 | high_bit(i + 16);
+    // Eight codes at a time, as the bytes of a u64.
+    const NIBBLES: u64 = 0x0F0F_0F0F_0F0F_0F0F;
+    let (packed, _) = bytes[4..20].as_chunks::<8>();
+    for (eight, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        let nibbles = u64::from_le_bytes(packed[eight % 2]) >> (4 * (eight / 2)) & NIBBLES;
+        let five_bits = nibbles | spread_bits(bytes[eight]) << 4;
+        *codes = bytemuck::cast(five_bits.to_le());
     }
 }
 

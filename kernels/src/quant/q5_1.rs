@@ -18,6 +18,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (0, 31);
     const HAS_MINS: bool = true;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]) {
         scales[0] = read_f16(block, 0);
         mins[0] = -read_f16(block, 2);

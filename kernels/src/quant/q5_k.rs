@@ -18,6 +18,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (0, 31);
     const HAS_MINS: bool = true;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]) {
         unpack_scales(block, scales, mins);
         unpack_nibbles(&block[48..176], codes);

@@ -20,6 +20,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-32, 31);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         let scale = read_f16(block, 208);
         for (out, &byte) in scales.iter_mut().zip(&block[192..208]) {

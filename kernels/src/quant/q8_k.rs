@@ -17,6 +17,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-128, 127);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         scales.fill(f32::from_le_bytes([block[0], block[1], block[2], block[3]]));
         codes.copy_from_slice(bytemuck::cast_slice(&block[4..260]));

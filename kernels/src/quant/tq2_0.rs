@@ -19,6 +19,7 @@ impl Format for Block {
     const RANGE: (i8, i8) = (-1, 2);
     const HAS_MINS: bool = false;
 
+    #[inline(always)]
     fn unpack(block: &[u8], codes: &mut [i8], scales: &mut [f32], _mins: &mut [f32]) {
         scales.fill(read_f16(block, 64));
         unpack_2_bits(&block[..64], codes);
