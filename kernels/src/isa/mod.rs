@@ -170,12 +170,12 @@ pub struct TileColumns<'a> {
 
 /// An instruction set that this CPU has: its functions are safe to call.
 #[derive(Debug, Clone, Copy)]
-pub struct Ready(&'static Isa);
+pub struct Ready(&'static Isa, float::Floats);
 
 impl Isa {
     /// Proof that this CPU has it.
     pub fn ready(&'static self) -> Option<Ready> {
-        (self.detect)().then_some(Ready(self))
+        (self.detect)().then(|| Ready(self, float::Floats::for_isa(self.name)))
     }
 }
 
@@ -237,7 +237,7 @@ impl Ready {
         match (self.0.kernels.unpack)(quant) {
             // SAFETY: the CPU has the instructions; lengths were checked above.
             Some(unpack) => unsafe { unpack(blocks, codes, scales, mins) },
-            None => (plain.unpack)(blocks, codes, scales, mins),
+            None => (plain.unpack_with)(self.1, blocks, codes, scales, mins),
         }
     }
 

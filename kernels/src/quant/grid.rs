@@ -90,7 +90,7 @@ pub(super) fn apply_signs(magnitudes: [i8; 8], signs: u8) -> [i8; 8] {
     // As the bytes of a u64: flipping all bits and adding 1 negates, without a carry since no byte is 0.
     let negative = spread_bits(signs);
     let magnitudes = u64::from_le(bytemuck::cast(magnitudes));
-    bytemuck::cast(((magnitudes ^ negative * 0xFF) + negative).to_le())
+    bytemuck::cast(((magnitudes ^ (negative * 0xFF)) + negative).to_le())
 }
 
 /// Eight magnitudes out of two points.

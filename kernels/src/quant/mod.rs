@@ -293,7 +293,7 @@ fn quantize<F: Format>(values: &[f32], importance: Option<&[f32]>, blocks: &mut 
 /// copy, and lets all that is left carry into the copy's highest bit.
 #[inline(always)]
 pub(crate) fn spread_bits(byte: u8) -> u64 {
-    let each = u64::from(byte) * 0x0101_0101_0101_0101 & 0x8040_2010_0804_0201;
+    let each = (u64::from(byte) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
     (each + 0x7F7F_7F7F_7F7F_7F7F) >> 7 & 0x0101_0101_0101_0101
 }
 
