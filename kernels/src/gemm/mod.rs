@@ -146,17 +146,19 @@ impl Job<'_> {
             });
     }
 
-    /// Rows of a strip such that it reads about `bytes` of the file.
-    fn strips_of_bytes(&self, grids: &mut [Grid<'_>], bytes: usize) {
+    /// Rows of a strip: so many that threads share the work evenly, and that each reads long runs of the file.
+    fn strips_of_bytes(&self, grids: &mut [Grid<'_>]) {
+        let total: usize = self.weights.iter().flatten().map(|w| w.bytes.len()).sum();
+        let bytes = (total / 64).clamp(16 * 1024, 256 * 1024);
         for (grid, weights) in grids.iter_mut().zip(self.weights.iter().flatten()) {
-            grid.strip_rows = (bytes / weights.row_bytes().max(1)).clamp(1, 256);
+            grid.strip_rows = (bytes / weights.row_bytes().max(1)).clamp(1, 1024);
         }
     }
 
     fn few(&self, few: &mut FewColumns, cols: usize, grids: &mut [Grid<'_>]) {
         let ready = self.hands.ready;
         let x = few.fill(ready, self.x, self.n, cols);
-        self.strips_of_bytes(grids, 16 * 1024);
+        self.strips_of_bytes(grids);
         self.run(grids, |worker, weights, mut strip| {
             let Worker {
                 codes,
@@ -276,7 +278,7 @@ impl Job<'_> {
     fn floats(&self, grids: &mut [Grid<'_>]) {
         let floats = self.hands.floats;
         if self.n <= FEW_COLUMNS {
-            self.strips_of_bytes(grids, 32 * 1024);
+            self.strips_of_bytes(grids);
             self.run(grids, |worker, weights, strip| {
                 float::few(floats, &mut worker.floats, weights, self.x, strip);
             });

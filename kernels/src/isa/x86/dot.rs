@@ -106,19 +106,23 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
     // SAFETY: a row is `x.length` weights from `start`; `unit` reads whole units, the last one from a copy if it would
     // go past `end`; a column is `x.units` units long.
     unsafe {
-        let columns: [Column; C] = std::array::from_fn(|c| {
+        let (x_sums, step) = if L::HALVES {
+            (x.half_sums, 16)
+        } else {
+            (x.sums, 8)
+        };
+        let none = Column {
+            codes: x.codes.as_ptr(),
+            scales: x.scales.as_ptr(),
+            sums: x_sums.as_ptr(),
+        };
+        let mut columns = [none; C];
+        for (c, column) in columns.iter_mut().enumerate() {
             let unit = (first + c) * x.units;
-            let (sums, step) = if L::HALVES {
-                (x.half_sums, 16)
-            } else {
-                (x.sums, 8)
-            };
-            Column {
-                codes: x.codes.as_ptr().add(unit * UNIT),
-                scales: x.scales.as_ptr().add(unit * 8),
-                sums: sums.as_ptr().add(unit * step),
-            }
-        });
+            column.codes = column.codes.add(unit * UNIT);
+            column.scales = column.scales.add(unit * 8);
+            column.sums = column.sums.add(unit * step);
+        }
         let mut sums = Sums::<C> {
             products: [[_mm256_setzero_ps(); 2]; C],
             lowered: [_mm256_setzero_ps(); C],
@@ -238,37 +242,52 @@ unsafe fn unit_product<D: Dot4, L: Layout, const C: usize, const PART: bool>(
                 };
             }
         }
-        let mut one = |run: usize| {
-            let codes = L::codes(unit, run);
-            for (c, column) in columns.iter().enumerate() {
-                let x = _mm256_loadu_si256(column.codes.add(index * UNIT + run * 32).cast());
-                let scale = if L::HALVES {
-                    // Lanes 0..4 are codes of group 2 · run, lanes 4..8 of the next.
-                    let lane = run % 4 * 2;
-                    let (a, b) = (lane as i32, lane as i32 + 1);
-                    let lanes = _mm256_setr_epi32(a, a, a, a, b, b, b, b);
-                    _mm256_permutevar8x32_ps(scales[c][run / 4], lanes)
-                } else {
-                    _mm256_broadcast_ss(&spread[c][run])
-                };
-                let product = product::<D>(L::BIAS.is_none(), codes, x);
-                let sum = &mut sums.products[c][run % 2];
-                *sum = _mm256_fmadd_ps(product, scale, *sum);
-            }
-        };
+        // Not a loop and not a closure: the number of a run must be a constant when it is compiled.
         if PART {
             for run in 0..runs {
-                one(run);
+                run_product::<D, L, C>(unit, run, index, columns, &scales, &spread, sums);
             }
         } else {
-            one(0);
-            one(1);
-            one(2);
-            one(3);
-            one(4);
-            one(5);
-            one(6);
-            one(7);
+            run_product::<D, L, C>(unit, 0, index, columns, &scales, &spread, sums);
+            run_product::<D, L, C>(unit, 1, index, columns, &scales, &spread, sums);
+            run_product::<D, L, C>(unit, 2, index, columns, &scales, &spread, sums);
+            run_product::<D, L, C>(unit, 3, index, columns, &scales, &spread, sums);
+            run_product::<D, L, C>(unit, 4, index, columns, &scales, &spread, sums);
+            run_product::<D, L, C>(unit, 5, index, columns, &scales, &spread, sums);
+            run_product::<D, L, C>(unit, 6, index, columns, &scales, &spread, sums);
+            run_product::<D, L, C>(unit, 7, index, columns, &scales, &spread, sums);
+        }
+    }
+}
+
+/// 32 codes times all columns. Scales come as vectors for groups of 16, in memory for groups of 32.
+#[inline(always)]
+unsafe fn run_product<D: Dot4, L: Layout, const C: usize>(
+    unit: *const u8,
+    run: usize,
+    index: usize,
+    columns: &[Column; C],
+    scales: &[[__m256; 2]; C],
+    spread: &[[f32; 8]; C],
+    sums: &mut Sums<C>,
+) {
+    // SAFETY: as `row`.
+    unsafe {
+        let codes = L::codes(unit, run);
+        for c in 0..C {
+            let x = columns[c].codes.add(index * UNIT + run * 32);
+            let x = _mm256_loadu_si256(x.cast());
+            let scale = if L::HALVES {
+                // Lanes 0..4 are codes of group 2 · run, lanes 4..8 of the next.
+                let (a, b) = (run as i32 % 4 * 2, run as i32 % 4 * 2 + 1);
+                let lanes = _mm256_setr_epi32(a, a, a, a, b, b, b, b);
+                _mm256_permutevar8x32_ps(scales[c][run / 4], lanes)
+            } else {
+                _mm256_broadcast_ss(&spread[c][run])
+            };
+            let product = product::<D>(L::BIAS.is_none(), codes, x);
+            let sum = &mut sums.products[c][run % 2];
+            *sum = _mm256_fmadd_ps(product, scale, *sum);
         }
     }
 }

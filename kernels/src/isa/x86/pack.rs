@@ -36,25 +36,31 @@ pub unsafe fn unpack<L: Layout>(
             mins[..groups].copy_from_slice(&values[..groups]);
         }
         let bias = _mm256_set1_epi8(L::BIAS.unwrap_or(0) as i8);
-        let (to, length) = (codes.as_mut_ptr(), codes.len());
-        let one = |run: usize| {
-            let signed = _mm256_sub_epi8(L::codes(unit, run), bias);
-            _mm256_storeu_si256(to.add(run * 32).cast(), signed);
-        };
-        if length == UNIT {
-            one(0);
-            one(1);
-            one(2);
-            one(3);
-            one(4);
-            one(5);
-            one(6);
-            one(7);
+        let to = codes.as_mut_ptr();
+        if codes.len() == UNIT {
+            // Not a loop: the number of a run must be a constant when it is compiled.
+            store_run::<L>(unit, 0, bias, to);
+            store_run::<L>(unit, 1, bias, to);
+            store_run::<L>(unit, 2, bias, to);
+            store_run::<L>(unit, 3, bias, to);
+            store_run::<L>(unit, 4, bias, to);
+            store_run::<L>(unit, 5, bias, to);
+            store_run::<L>(unit, 6, bias, to);
+            store_run::<L>(unit, 7, bias, to);
         } else {
-            for run in 0..length / 32 {
-                one(run);
+            for run in 0..codes.len() / 32 {
+                store_run::<L>(unit, run, bias, to);
             }
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn store_run<L: Layout>(unit: *const u8, run: usize, bias: __m256i, to: *mut i8) {
+    // SAFETY: as `unpack`.
+    unsafe {
+        let signed = _mm256_sub_epi8(L::codes(unit, run), bias);
+        _mm256_storeu_si256(to.add(run * 32).cast(), signed);
     }
 }
 
@@ -69,12 +75,15 @@ pub unsafe fn interleave(codes: &[i8], rows: usize, depth: usize, bias: i8, out:
         for row in (0..rows).step_by(8) {
             for run in 0..depth.div_ceil(32) {
                 let from = codes.as_ptr().add(row * UNIT + run * 32);
-                let lines: [__m256i; 8] = std::array::from_fn(|i| {
-                    _mm256_add_epi8(_mm256_loadu_si256(from.add(i * UNIT).cast()), bias)
-                });
-                for (k, line) in transposed(lines).into_iter().enumerate() {
+                let mut lines = [bias; 8];
+                for (i, line) in lines.iter_mut().enumerate() {
+                    let codes = _mm256_loadu_si256(from.add(i * UNIT).cast());
+                    *line = _mm256_add_epi8(codes, bias);
+                }
+                let columns = transposed(lines);
+                for (k, column) in columns.iter().enumerate() {
                     let to = out.as_mut_ptr().add(((run * 8 + k) * rows + row) * 4);
-                    _mm256_storeu_si256(to.cast(), line);
+                    _mm256_storeu_si256(to.cast(), *column);
                 }
             }
         }
@@ -83,35 +92,26 @@ pub unsafe fn interleave(codes: &[i8], rows: usize, depth: usize, bias: i8, out:
 
 /// Eight rows of eight words to eight columns.
 #[inline(always)]
-unsafe fn transposed(a: [__m256i; 8]) -> [__m256i; 8] {
+unsafe fn transposed(mut a: [__m256i; 8]) -> [__m256i; 8] {
     // SAFETY: AVX2, as the callers'.
     unsafe {
-        let b: [__m256i; 8] = std::array::from_fn(|i| {
-            let (x, y) = (a[i / 2 * 2], a[i / 2 * 2 + 1]);
-            if i % 2 == 0 {
-                _mm256_unpacklo_epi32(x, y)
-            } else {
-                _mm256_unpackhi_epi32(x, y)
-            }
-        });
-        // c[4 h + j]: column j of each half of the lanes, rows 4 h .. 4 h + 4.
-        let c: [__m256i; 8] = std::array::from_fn(|i| {
-            let (h, j) = (i / 4, i % 4);
-            let (x, y) = (b[4 * h + j / 2], b[4 * h + 2 + j / 2]);
-            if j % 2 == 0 {
-                _mm256_unpacklo_epi64(x, y)
-            } else {
-                _mm256_unpackhi_epi64(x, y)
-            }
-        });
-        std::array::from_fn(|k| {
-            let (x, y) = (c[k % 4], c[4 + k % 4]);
-            if k < 4 {
-                _mm256_permute2x128_si256::<0x20>(x, y)
-            } else {
-                _mm256_permute2x128_si256::<0x31>(x, y)
-            }
-        })
+        let mut b = a;
+        for i in 0..4 {
+            b[2 * i] = _mm256_unpacklo_epi32(a[2 * i], a[2 * i + 1]);
+            b[2 * i + 1] = _mm256_unpackhi_epi32(a[2 * i], a[2 * i + 1]);
+        }
+        // a[4 h + j]: column j of each half of the lanes, rows 4 h .. 4 h + 4.
+        for h in [0, 4] {
+            a[h] = _mm256_unpacklo_epi64(b[h], b[h + 2]);
+            a[h + 1] = _mm256_unpackhi_epi64(b[h], b[h + 2]);
+            a[h + 2] = _mm256_unpacklo_epi64(b[h + 1], b[h + 3]);
+            a[h + 3] = _mm256_unpackhi_epi64(b[h + 1], b[h + 3]);
+        }
+        for k in 0..4 {
+            b[k] = _mm256_permute2x128_si256::<0x20>(a[k], a[4 + k]);
+            b[4 + k] = _mm256_permute2x128_si256::<0x31>(a[k], a[4 + k]);
+        }
+        b
     }
 }
 
