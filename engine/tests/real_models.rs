@@ -200,7 +200,7 @@ fn generation_stops_for_every_reason() {
         let handle = context.stop_handle();
         let mut generation = context.generate(&prompt, options).unwrap();
         let (mut text, mut count) = (String::new(), 0);
-        while let Some(piece) = generation.next() {
+        for piece in generation.by_ref() {
             text += &piece.unwrap().text;
             count += 1;
             if Some(count) == stop_after {

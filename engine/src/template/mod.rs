@@ -2,7 +2,7 @@
 //!
 //! In: the template's source (`tokenizer.chat_template`), then messages, tools and variables. Out: a text, or an error
 //! with the template's line. minijinja parses and runs the template; where its meaning of an expression differs from that
-//! of Python and Jinja2, for which templates are written, [`program`] puts a function of ours in the instruction's place.
+//! of Python and Jinja2, for which templates are written, `program` puts a function of ours in the instruction's place.
 //! A template is foreign code: its steps, its memory and its nesting are bounded.
 
 use std::sync::Arc;

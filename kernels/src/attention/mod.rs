@@ -1,7 +1,7 @@
 //! Attention of a run of queries over a cache of keys and values.
 //!
-//! Two ways through, chosen by the number of queries. Few ([`decode`]): the cache is cut into chunks that threads take
-//! one by one; a key or value row is read once for all query heads that share it. Many ([`prefill`]): queries lie in
+//! Two ways through, chosen by the number of queries. Few (`decode`): the cache is cut into chunks that threads take
+//! one by one; a key or value row is read once for all query heads that share it. Many (`prefill`): queries lie in
 //! the lanes of vectors, keys pass by in tiles with a running softmax (arXiv:2205.14135), so memory does not grow with
 //! the context. Cache rows of any type are widened to f32 in cache-sized pieces; the arithmetic knows f32 only.
 //!

@@ -1,4 +1,4 @@
-//! Quantized blocks: one file a type, each a [`Format`]: its layout, how a block unpacks, how floats become a block.
+//! Quantized blocks: one file a type, each a `Format`: its layout, how a block unpacks, how floats become a block.
 //!
 //! A type's one essential fact is how a block unpacks into 8-bit codes with a scale (and perhaps a minimum) for every
 //! 16 or 32 of them: `value = scale[group] * code - min[group]`. Everything else is derived from that: the reference

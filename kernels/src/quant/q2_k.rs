@@ -1,5 +1,5 @@
 //! Q2_K: 256 codes of 2 bits in 16 groups, each with a 4-bit scale and a 4-bit minimum.
-//! Layout: 16 bytes (scale in the low nibble, minimum in the high one), 64 bytes of codes (see [`unpack_2_bits`]),
+//! Layout: 16 bytes (scale in the low nibble, minimum in the high one), 64 bytes of codes (see `unpack_2_bits`),
 //! scale of scales (f16), scale of mins (f16).
 
 use super::{Format, QuantType, read_f16, superblock, write_f16};

@@ -1,5 +1,5 @@
 //! Q4_K: 256 codes of 4 bits in 8 groups, each with a 6-bit scale and a 6-bit minimum.
-//! Layout: scale of scales (f16), scale of mins (f16), 12 bytes of scales and mins (see [`unpack_scales`]), 128 bytes:
+//! Layout: scale of scales (f16), scale of mins (f16), 12 bytes of scales and mins (see `unpack_scales`), 128 bytes:
 //! each run of 32 holds one group in the low nibbles and the next in the high ones.
 
 use super::{Format, QuantType, read_f16, superblock, write_f16};
