@@ -6,11 +6,15 @@
 //! `unpack`, so a new type or a new instruction set works at once.
 
 pub mod aligned;
+#[cfg(target_arch = "aarch64")]
+mod arm;
 pub mod float;
 pub mod parts;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+#[cfg(target_arch = "aarch64")]
+pub use arm::{dotprod, i8mm, neon};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{avx_vnni, avx2, avx512, avx512vl};
 

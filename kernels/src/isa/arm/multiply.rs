@@ -1,0 +1,86 @@
+//! The one instruction that differs: products of signed bytes, added up in 32 bits.
+//!
+//! `sdot` and `smmla` are written as assembly since their intrinsics are not stable in Rust.
+
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+/// Products of sixteen pairs of bytes.
+pub trait Multiply: Copy {
+    /// Adds the products to four sums; which lane a product goes to is up to the instruction.
+    /// # Safety
+    /// The CPU must have the instruction; |a| ≤ 128, |b| ≤ 127.
+    unsafe fn dot(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t;
+}
+
+/// NEON alone.
+#[derive(Clone, Copy)]
+pub struct Widening;
+/// FEAT_DotProd.
+#[derive(Clone, Copy)]
+pub struct Sdot;
+/// FEAT_I8MM.
+#[derive(Clone, Copy)]
+pub struct Smmla;
+
+impl Multiply for Widening {
+    #[inline(always)]
+    unsafe fn dot(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+        // SAFETY: NEON is part of aarch64.
+        unsafe {
+            // Two products to a 16-bit lane: 2 · 128 · 127 < 2^15.
+            let low = vmull_s8(vget_low_s8(a), vget_low_s8(b));
+            vpadalq_s16(sums, vmlal_high_s8(low, a, b))
+        }
+    }
+}
+
+impl Multiply for Sdot {
+    #[inline(always)]
+    unsafe fn dot(mut sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+        // SAFETY: the caller vouches for the instruction.
+        unsafe {
+            asm!(".arch_extension dotprod", "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b",
+                inout(vreg) sums, in(vreg) a, in(vreg) b, options(pure, nomem, nostack, preserves_flags));
+        }
+        sums
+    }
+}
+
+impl Multiply for Smmla {
+    #[inline(always)]
+    unsafe fn dot(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+        // SAFETY: CPUs with i8mm have dotprod; `detect` asks for both.
+        unsafe { Sdot::dot(sums, a, b) }
+    }
+}
+
+/// `sums` (lane r) += bytes 4 r .. 4 r + 4 of `a` · bytes 4 `K` .. 4 `K` + 4 of `b`.
+/// # Safety
+/// The CPU must have dotprod.
+#[inline(always)]
+pub unsafe fn sdot_word<const K: usize>(
+    mut sums: int32x4_t,
+    a: int8x16_t,
+    b: int8x16_t,
+) -> int32x4_t {
+    // SAFETY: the caller vouches for the instruction.
+    unsafe {
+        asm!(".arch_extension dotprod", "sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[{3}]",
+            inout(vreg) sums, in(vreg) a, in(vreg) b, const K, options(pure, nomem, nostack, preserves_flags));
+    }
+    sums
+}
+
+/// A 2 x 2 product: lane 2 i + j += half i of `a` · half j of `b`.
+/// # Safety
+/// The CPU must have i8mm.
+#[inline(always)]
+pub unsafe fn smmla(mut sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    // SAFETY: the caller vouches for the instruction.
+    unsafe {
+        asm!(".arch_extension i8mm", "smmla {0:v}.4s, {1:v}.16b, {2:v}.16b",
+            inout(vreg) sums, in(vreg) a, in(vreg) b, options(pure, nomem, nostack, preserves_flags));
+    }
+    sums
+}

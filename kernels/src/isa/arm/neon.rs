@@ -1,0 +1,13 @@
+//! NEON alone: `smull`, `smlal` and `sadalp` widen products of bytes to 16 and sums to 32 bits.
+
+use crate::isa::Isa;
+
+/// The instruction set.
+pub static NEON: Isa = Isa {
+    name: "neon",
+    needs: "aarch64",
+    detect: || true,
+    kernels: KERNELS,
+};
+
+super::set::kernels!("neon", multiply::Widening, 1);
