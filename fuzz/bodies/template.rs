@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) {
     let tools = json!([{"type": "function", "function": {"name": "weather", "description": "tells",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]);
     let mut extra = Map::new();
-    extra.insert("enable_thinking".into(), json!(said.len() % 2 == 0));
+    extra.insert("enable_thinking".into(), json!(said.is_empty()));
     extra.insert("number".into(), json!(said.len() as f64 * 1.5));
     for (tools, prompt) in [(None, true), (Some(&tools), false)] {
         if let Err(error) = template.render_values(&messages, tools, prompt, &extra) {
