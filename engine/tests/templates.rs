@@ -156,3 +156,34 @@ fn shared() {
     }
     report(&folder, &walk(&folder));
 }
+
+/// Expressions and small templates, one by one, against Python.
+#[test]
+fn python() {
+    let text = std::fs::read_to_string(workspace().join("testdata/templates/python.json"))
+        .expect("the file");
+    let all: Value = serde_json::from_str(&text).expect("JSON");
+    let mut variables = all["variables"].as_object().cloned().expect("variables");
+    let tools = variables.remove("tools").expect("tools");
+    let mut failures = Vec::new();
+    let cases = all["cases"].as_array().expect("cases");
+    for case in cases {
+        let source = case["template"].as_str().expect("a template");
+        let found = ChatTemplate::with_clock(source, "", "", clock()).and_then(|template| {
+            template.render_values(&Value::Null, Some(&tools), false, &variables)
+        });
+        match (&found, case["expected"].as_str()) {
+            (Ok(found), Some(expected)) if found == expected => {}
+            (Err(error), None) => assert!(!error.to_string().contains('\n'), "{error}"),
+            (found, expected) => {
+                let found = found.as_ref().map_err(ToString::to_string);
+                failures.push(format!("{source:?}: {found:?} instead of {expected:?}"));
+            }
+        }
+    }
+    println!("{} of {} cases fail", failures.len(), cases.len());
+    for failure in &failures {
+        println!("  {failure}");
+    }
+    assert!(failures.is_empty());
+}

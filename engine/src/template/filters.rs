@@ -118,6 +118,8 @@ static FILTERS: &[(&str, Filter)] = &[
         }
         methods::printf(state, &text, arguments.positional())
     }),
+    ("truncate", truncate),
+    ("urlencode", urlencode),
     ("int", int),
     ("float", float),
     ("abs", |_, value, _| match Number::of(value) {
@@ -202,6 +204,59 @@ pub(super) fn replace(
     } else {
         text.replacen(old, new, count)
     })
+}
+
+fn truncate(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let [length, kill_words, end, leeway] =
+        arguments.bind(["length", "killwords", "end", "leeway"])?;
+    let size = |value, name, default| -> Result<usize, Error> {
+        Ok(integer(value, name)?.map_or(default, |value| usize::try_from(value).unwrap_or(0)))
+    };
+    let (length, leeway) = (size(&length, "length", 255)?, size(&leeway, "leeway", 5)?);
+    let end = match &end {
+        Some(end) => string(end, "end")?,
+        None => "...",
+    };
+    let text = display(value)?;
+    let Some(room) = length.checked_sub(end.chars().count()) else {
+        return fail("truncate: the length is less than that of the end");
+    };
+    if text.chars().count() <= length.saturating_add(leeway) {
+        return Ok(with_safety(text.into_owned(), value.is_safe()));
+    }
+    let mut kept: String = text.chars().take(room).collect();
+    if !kill_words.is_some_and(|kill| kill.is_true())
+        && let Some(space) = kept.rfind(' ')
+    {
+        kept.truncate(space);
+    }
+    Ok(with_safety(kept + end, value.is_safe()))
+}
+
+fn urlencode(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    arguments.none()?;
+    let encode = |text: &str, slash: bool| {
+        let mut out = String::new();
+        for byte in text.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                    out.push(char::from(byte));
+                }
+                b'/' if slash => out.push('/'),
+                _ => out.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        out
+    };
+    let Some(pairs) = objects::pairs(value) else {
+        return Ok(Value::from(encode(&display(value)?, true)));
+    };
+    let mut parts = Vec::new();
+    for (key, value) in pairs {
+        let (key, value) = (display(&key)?, display(&value)?);
+        parts.push(format!("{}={}", encode(&key, false), encode(&value, false)));
+    }
+    Ok(Value::from(parts.join("&")))
 }
 
 /// The first character in upper case, the rest in lower case.

@@ -35,7 +35,22 @@ pub(super) fn register(environment: &mut Environment<'static>, clock: impl Clock
                 if name == "namespace" {
                     budget::charge_namespace(state)?;
                 }
-                arguments.push(Value::from(named));
+                // A dictionary by position gives the first names.
+                let mut names = Vec::new();
+                if name == "namespace"
+                    && let Some(first) = arguments.pop()
+                {
+                    let Some(pairs) = super::objects::pairs(&first) else {
+                        return fail("namespace takes a dictionary and named arguments");
+                    };
+                    for (key, value) in pairs {
+                        names.push((text::display(&key)?.into_owned(), value));
+                    }
+                }
+                for key in named.args() {
+                    names.push((key.to_owned(), named.peek::<Value>(key)?));
+                }
+                arguments.push(Value::from(names.into_iter().collect::<Kwargs>()));
                 for argument in &arguments {
                     budget::charge_value(state, argument.clone())?;
                 }
@@ -49,6 +64,8 @@ pub(super) fn register(environment: &mut Environment<'static>, clock: impl Clock
         );
     }
     environment.remove_global("debug");
-    environment.add_function("cycler", minijinja_contrib::globals::cycler);
+    environment.add_function("cycler", |Rest(items): Rest<Value>| {
+        minijinja_contrib::globals::cycler(items)
+    });
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
 }

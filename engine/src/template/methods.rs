@@ -24,6 +24,7 @@ const STRING: &[&str] = &[
     "isascii",
     "isdecimal",
     "isdigit",
+    "isidentifier",
     "islower",
     "isnumeric",
     "isspace",
@@ -126,6 +127,9 @@ fn dict_method(value: &Value, name: &str, arguments: &Arguments) -> Result<Value
     let pairs = || objects::pairs(value).unwrap_or_default();
     if name == "get" {
         let [key, default] = arguments.bind(["key", "default"])?;
+        if arguments.keywords().next().is_some() {
+            return fail("dict.get takes no named arguments");
+        }
         let Some(key) = key else {
             return fail("dict.get needs a key");
         };
@@ -407,6 +411,11 @@ fn simple(text: &str, name: &str) -> Value {
         "isalpha" => all(char::is_alphabetic),
         "isascii" => Value::from(text.is_ascii()),
         "isspace" => all(is_space),
+        "isidentifier" => {
+            let begins = |c: char| c.is_alphabetic() || c == '_';
+            let goes_on = |c: char| c.is_alphanumeric() || c == '_';
+            Value::from(text.starts_with(begins) && text.chars().all(goes_on))
+        }
         "islower" => cased(char::is_lowercase, char::is_uppercase),
         "isupper" => cased(char::is_uppercase, char::is_lowercase),
         _ => all(char::is_numeric),

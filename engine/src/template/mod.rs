@@ -4,6 +4,10 @@
 //! with the template's line. minijinja parses and runs the template; where its meaning of an expression differs from that
 //! of Python and Jinja2, for which templates are written, `program` puts a function of ours in the instruction's place.
 //! A template is foreign code: its steps, its memory and its nesting are bounded.
+//!
+//! Known to differ from Jinja2: `varargs` and `kwargs` in macros, parameters' defaults that refer to other parameters and
+//! unary `+` are refused; the filters `random`, `wordwrap`, `striptags`, `filesizeformat`, `pprint`, `urlize` and `xmlattr`
+//! are not there; `autoescape` does nothing; a `range` is a list; integers have 128 bits.
 
 use std::sync::Arc;
 

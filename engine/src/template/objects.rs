@@ -98,6 +98,36 @@ pub(super) fn view(kind: &'static str, items: Vec<Value>) -> Value {
     })
 }
 
+/// A group of `groupby`: a pair whose parts have names.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) grouper: Value,
+    pub(super) list: Value,
+}
+
+impl Object for Group {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        match (key.as_usize(), key.as_str()) {
+            (Some(0), _) | (_, Some("grouper")) => Some(self.grouper.clone()),
+            (Some(1), _) | (_, Some("list")) => Some(self.list.clone()),
+            _ => None,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(2)
+    }
+}
+
+/// Whether a list is a tuple to Python.
+pub(super) fn is_tuple(value: &Value) -> bool {
+    value.is_tuple() || value.downcast_object_ref::<Group>().is_some()
+}
+
 /// A method that was looked up, and not called yet.
 #[derive(Debug)]
 pub(super) struct BoundMethod {
@@ -233,7 +263,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
                 name
             } else if let Some(lazy) = object.and_then(|object| object.downcast_ref::<Lazy>()) {
                 lazy.kind
-            } else if value.is_tuple() {
+            } else if is_tuple(value) {
                 "tuple"
             } else if value.kind() == ValueKind::Map {
                 "dict"

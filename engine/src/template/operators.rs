@@ -293,7 +293,10 @@ pub(super) fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
         }));
     }
     match value.as_object() {
-        Some(object) if value.kind() == ValueKind::Map || value.kind() == ValueKind::Plain => {
+        Some(object)
+            if matches!(value.kind(), ValueKind::Map | ValueKind::Plain)
+                || object.downcast_ref::<objects::Group>().is_some() =>
+        {
             Ok(object
                 .get_value(&Value::from(name))
                 .unwrap_or(Value::UNDEFINED))

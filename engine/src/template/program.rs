@@ -24,13 +24,13 @@ pub(super) fn compile(source: &str) -> Result<Instructions<'_>, TemplateError> {
     let mut generator = CodeGenerator::new(NAME, source);
     generator.compile_stmt(&tree);
     let (instructions, blocks) = generator.finish();
-    if blocks.is_empty() {
-        Ok(adapt(&instructions))
-    } else {
-        Err(TemplateError::internal(
+    if !blocks.is_empty() {
+        return Err(TemplateError::internal(
             "blocks and template inheritance have no place in a chat template",
-        ))
+        ));
     }
+    check_defaults(&instructions)?;
+    Ok(adapt(&instructions))
 }
 
 /// Renders with these variables.
@@ -53,6 +53,38 @@ pub(super) fn run(
     )?;
     drop(output);
     Ok(text)
+}
+
+/// Refuses macros whose parameters' defaults refer to other parameters: the machine fills in the last one first, and so
+/// would find them undefined.
+fn check_defaults(instructions: &Instructions<'_>) -> Result<(), TemplateError> {
+    for index in 1.. {
+        let Some(instruction) = instructions.get(index) else {
+            break;
+        };
+        let (Instruction::BuildMacro(name, start, _), Some(Instruction::LoadConst(names))) =
+            (instruction, instructions.get(index - 1))
+        else {
+            continue;
+        };
+        let names: Vec<Value> = names.try_iter()?.collect();
+        let is_parameter = |name: &str| names.iter().any(|known| known.as_str() == Some(name));
+        let mut missing = names.len();
+        for at in *start.. {
+            match instructions.get(at) {
+                _ if missing == 0 => break,
+                Some(Instruction::StoreLocal(stored)) if is_parameter(stored) => missing -= 1,
+                Some(Instruction::Lookup(used)) if is_parameter(used) => {
+                    return Err(TemplateError::internal(format!(
+                        "macro {name}: a parameter's default refers to parameter '{used}', which is not supported"
+                    )));
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The same program with our functions in it.

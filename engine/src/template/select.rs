@@ -1,6 +1,6 @@
 //! Jinja's filters on sequences: choosing, mapping, sorting, grouping.
 
-use minijinja::value::{Kwargs, Rest, Tuple};
+use minijinja::value::{Kwargs, Rest};
 use minijinja::{Environment, Error, State, Value};
 
 use super::arguments::{Arguments, integer};
@@ -366,8 +366,11 @@ fn groupby(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Resul
             _ => groups.push((key, found, vec![item])),
         }
     }
-    let pairs = groups
-        .into_iter()
-        .map(|(_, found, members)| Value::from(Tuple::from([found, Value::from(members)])));
-    Ok(Value::from(pairs.collect::<Vec<_>>()))
+    let groups = groups.into_iter().map(|(_, grouper, members)| {
+        Value::from_object(objects::Group {
+            grouper,
+            list: Value::from(members),
+        })
+    });
+    Ok(Value::from(groups.collect::<Vec<_>>()))
 }

@@ -107,7 +107,7 @@ fn write_repr(value: &Value, out: &mut String, depth: usize) -> Result<(), Error
                 out.push('}');
             } else if !objects::is_iterable(value) {
                 let _ = write!(out, "<{}>", objects::type_name(value));
-            } else if value.is_tuple() {
+            } else if objects::is_tuple(value) {
                 let close = if value.len() == Some(1) { ",)" } else { ")" };
                 write_sequence(value, out, depth, "(", close)?;
             } else {

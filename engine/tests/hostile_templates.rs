@@ -1,0 +1,224 @@
+//! Templates are foreign code: whatever they do ends soon, in a text or in one line, and never in a panic.
+
+use gristmill_engine::template::{ChatTemplate, Message};
+use proptest::prelude::*;
+
+fn render(source: &str) -> Result<String, String> {
+    let said = [
+        Message::new("user", "Hi"),
+        Message::new("assistant", "<b>\u{1f600}"),
+    ];
+    let one_line = |error: gristmill_engine::TemplateError| {
+        let line = error.to_string();
+        assert!(!line.contains('\n'), "{line}");
+        line
+    };
+    ChatTemplate::new(source, "<s>", "</s>")
+        .map_err(one_line)?
+        .render(&said, None, true, &Default::default())
+        .map_err(one_line)
+}
+
+#[test]
+fn what_never_ends_is_stopped() {
+    let many = "{% for i in range(100000) %}";
+    for (source, part) in [
+        (format!("{many}{many}x{{% endfor %}}{{% endfor %}}"), "steps"),
+        (format!("{{% set ns = namespace(x='ab') %}}{many}{{% set ns.x = ns.x ~ ns.x %}}{{% endfor %}}"), "MiB"),
+        (format!("{{% set ns = namespace(x='ab') %}}{many}{{% set ns.x = ns.x + ns.x %}}{{% endfor %}}"), "MiB"),
+        (format!("{{% set ns = namespace(x=[1]) %}}{many}{{% set ns.x = ns.x + ns.x %}}{{% endfor %}}"), "MiB"),
+        (format!("{{% set ns = namespace(x=[1]) %}}{many}{{% set ns.x = [ns.x] %}}{{% endfor %}}"), "deep"),
+        (format!("{{% set ns = namespace(x=1) %}}{many}{{% set ns.x = {{'a': ns.x}} %}}{{% endfor %}}"), "deep"),
+        (format!("{{% set ns = namespace(x=1) %}}{many}{{% set ns.x = namespace(y=ns.x) %}}{{% endfor %}}"), "namespaces"),
+        (format!("{{% set x = 'a' * 1000000 %}}{many}{{{{ x }}}}{{% endfor %}}"), "MiB"),
+        (format!("{{% set x = 'a' * 10000000 %}}{{{{ x.replace('', x) }}}}"), "MiB"),
+        (format!("{{% set x = 'a' * 10000000 %}}{{{{ x | replace('a', x) }}}}"), "MiB"),
+        (format!("{{% set x = 'a' * 10000000 %}}{{{{ x.join(x) }}}}"), "MiB"),
+        (format!("{{% set x = 'a' * 10000000 %}}{{{{ x | join(x) }}}}"), "MiB"),
+        ("{{ 'a' * 10000000000000 }}".to_owned(), "MiB"),
+        ("{{ [1] * 10000000000000 }}".to_owned(), "MiB"),
+        ("{{ 'a'.center(10000000000000) }}".to_owned(), "MiB"),
+        ("{{ '%9999999999d' % 1 }}".to_owned(), "width"),
+        ("{{ '{:>9999999999}'.format(1) }}".to_owned(), "width"),
+        ("{{ [1] | batch(10000000000000, 2) | list }}".to_owned(), "MiB"),
+        ("{{ [1] | slice(10000000000000) | list }}".to_owned(), "MiB"),
+        ("{{ 2 ** 1000 }}".to_owned(), "large"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".to_owned(), "recursion"),
+        ("{% macro m() %}{{ caller() }}{% endmacro %}{% macro n() %}{% call m() %}{{ n() }}{% endcall %}{% endmacro %}{{ n() }}".to_owned(), "recursion"),
+        ("{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}".to_owned(), "recursion"),
+        (format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000)), "recursion"),
+        (format!("{{{{ {}1 }}}}", "-".repeat(100_000)), "recursion"),
+        (format!("{{{{ {}1 }}}}", "not ".repeat(100_000)), "recursion"),
+        (format!("{{{{ {}{} }}}}", "[".repeat(100_000), "]".repeat(100_000)), "recursion"),
+        (format!("{}{}", "{% if 1 %}".repeat(100_000), "{% endif %}".repeat(100_000)), "recursion"),
+    ] {
+        let shown: String = source.chars().take(90).collect();
+        let error = render(&source).map(|text| text.len()).expect_err(&shown);
+        assert!(error.contains(part), "{shown}: {error}");
+    }
+}
+
+#[test]
+fn a_namespace_that_holds_itself() {
+    let own = "{% set ns = namespace() %}{% set ns.x = ns %}";
+    for rest in [
+        "{{ ns }}",
+        "{{ ns.x.x.x }}",
+        "{{ [ns] }}",
+        "{{ ns | tojson }}",
+        "{{ ns == ns }}",
+        "{{ [ns] == [ns] }}",
+        "{{ ns | list }}",
+    ] {
+        let _ = render(&format!("{own}{rest}"));
+    }
+}
+
+#[test]
+fn faults_are_named_with_their_line() {
+    for (source, expected) in [
+        (
+            "a\n{{ messages[0].content + none }}",
+            "chat template, line 2: can only concatenate str (not \"NoneType\") to str",
+        ),
+        (
+            "a\n\n{{ raise_exception('Only\ntwo') }}",
+            "chat template, line 3: Only two",
+        ),
+        (
+            "{{ nothing.more }}",
+            "chat template, line 1: undefined value: an undefined value has no attribute 'more'",
+        ),
+        (
+            "{% if %}",
+            "chat template, line 1: syntax error: unexpected end of block",
+        ),
+        (
+            "{% macro m(a, b=a) %}{% endmacro %}",
+            "chat template: macro m: a parameter's default refers to parameter 'a', which is not supported",
+        ),
+    ] {
+        assert_eq!(render(source).unwrap_err(), expected);
+    }
+}
+
+/// Parts of templates, to be put together at random.
+const PARTS: &[&str] = &[
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "{#",
+    "#}",
+    "{%-",
+    "-%}",
+    "{{-",
+    " if ",
+    " for ",
+    " in ",
+    " else ",
+    " elif ",
+    " endif ",
+    " endfor ",
+    " set ",
+    " endset ",
+    " macro ",
+    " endmacro ",
+    " call ",
+    " endcall ",
+    " filter ",
+    " endfilter ",
+    " generation ",
+    " endgeneration ",
+    " raw ",
+    " endraw ",
+    " break ",
+    " continue ",
+    " with ",
+    " endwith ",
+    " m(a, b=1) ",
+    " m() ",
+    "messages",
+    ".content",
+    "[0]",
+    "[::-1]",
+    "['role']",
+    " a ",
+    " b ",
+    " = ",
+    " == ",
+    " + ",
+    " ~ ",
+    " * ",
+    " % ",
+    " // ",
+    " ** ",
+    " - ",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ":",
+    ",",
+    ".",
+    "|",
+    " is ",
+    " not ",
+    " and ",
+    " or ",
+    "'x'",
+    "\"",
+    "'",
+    "\\",
+    "1",
+    "-7",
+    "1.5",
+    "99999999999999999999",
+    " none ",
+    " true ",
+    "\n",
+    "  ",
+    "text",
+    "é",
+    "|tojson",
+    "|length",
+    "|join(',')",
+    "|map('upper')",
+    "|selectattr('a')",
+    "|list",
+    "|default('x')",
+    "|indent",
+    "|int",
+    "|sort",
+    ".split()",
+    ".strip('x')",
+    ".items()",
+    ".get('a')",
+    ".format(1)",
+    "namespace(a=1)",
+    "range(3)",
+    "loop.index",
+    " recursive ",
+    "loop(a)",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_parts(parts in prop::collection::vec(prop::sample::select(PARTS), 0..30)) {
+        let _ = render(&parts.concat());
+    }
+
+    #[test]
+    fn any_expression(parts in prop::collection::vec(prop::sample::select(PARTS), 0..8)) {
+        let _ = render(&format!("{{{{ {} }}}}", parts.concat()));
+    }
+
+    #[test]
+    fn any_text(source in ".{0,60}") {
+        let _ = render(&source);
+    }
+}
