@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 /// An error of a chat template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("chat template{}: {message}", line.map(|line| format!(", line {line}")).unwrap_or_default())]
+#[error("chat template{}: {}", line.map(|line| format!(", line {line}")).unwrap_or_default(), message.replace(['\n', '\r'], " "))]
 pub struct TemplateError {
     message: String,
     line: Option<usize>,
@@ -62,7 +62,7 @@ impl From<minijinja::Error> for TemplateError {
             (kind, Some(detail)) => format!("{kind}: {detail}"),
         };
         TemplateError {
-            message: message.replace('\n', " "),
+            message,
             line,
             raised: false,
         }

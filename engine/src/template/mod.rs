@@ -34,8 +34,12 @@ mod text;
 pub use clock::{Clock, LocalClock};
 pub use error::TemplateError;
 
-/// Nothing that a person waits for takes so much stack; a hostile template might.
-const STACK_BYTES: usize = 64 << 20;
+/// The longest templates that models come with have about 30 KiB.
+const SOURCE_BYTES: usize = 128 << 10;
+/// Room on the stack for the values that a template makes, whose nesting is limited, and for each byte of its source, as
+/// an expression can be nested as deeply as it is long. Only what is used is ever taken from the system.
+const STACK_BYTES: usize = 32 << 20;
+const STACK_BYTES_PER_SOURCE_BYTE: usize = 2 << 10;
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -97,8 +101,14 @@ impl ChatTemplate {
         eos: &str,
         clock: impl Clock + 'static,
     ) -> Result<ChatTemplate, TemplateError> {
+        if source.len() > SOURCE_BYTES {
+            return Err(TemplateError::internal(format!(
+                "it has {} bytes; templates of up to {SOURCE_BYTES} are supported",
+                source.len()
+            )));
+        }
         let source: Arc<str> = source::prepare(source).into();
-        program::compile(&source)?;
+        on_large_stack(source.len(), || program::compile(&source).map(drop))?;
         let environment = Arc::new(environment(clock));
         Ok(ChatTemplate {
             source,
@@ -153,20 +163,8 @@ impl ChatTemplate {
                 .map(|(name, value)| (name.clone(), text::from_json(value))),
         );
         let variables = Value::from_pairs(variables);
-        // On a thread of its own for its stack: what the template builds may be nested deeply, and is dropped there.
-        let run = || program::run(&self.source, &self.environment, variables);
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new()
-                .name("template".into())
-                .stack_size(STACK_BYTES);
-            match thread.spawn_scoped(scope, run) {
-                Ok(handle) => handle
-                    .join()
-                    .unwrap_or_else(|_| Err(TemplateError::internal("the template engine failed"))),
-                Err(error) => Err(TemplateError::internal(format!(
-                    "can't start a thread: {error}"
-                ))),
-            }
+        on_large_stack(self.source.len(), || {
+            program::run(&self.source, &self.environment, variables)
         })
     }
 
@@ -184,6 +182,26 @@ impl ChatTemplate {
     pub fn eos(&self) -> &str {
         &self.eos
     }
+}
+
+/// Runs on a thread of its own with room for deep nesting, of the template's source and of the values that it makes.
+fn on_large_stack<T: Send>(
+    source_bytes: usize,
+    run: impl FnOnce() -> Result<T, TemplateError> + Send,
+) -> Result<T, TemplateError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("template".into())
+            .stack_size(STACK_BYTES + source_bytes * STACK_BYTES_PER_SOURCE_BYTE);
+        match thread.spawn_scoped(scope, run) {
+            Ok(handle) => handle
+                .join()
+                .unwrap_or_else(|_| Err(TemplateError::internal("the template engine failed"))),
+            Err(error) => Err(TemplateError::internal(format!(
+                "can't start a thread: {error}"
+            ))),
+        }
+    })
 }
 
 /// What templates may use: minijinja's own, with ours in the place of what differs from Jinja2.
