@@ -42,6 +42,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_environment_forces_a_set() {
+        match std::env::var("GRISTMILL_ISA") {
+            Ok(name) if ISAS.iter().any(|isa| isa.name == name) => {
+                assert_eq!(choose(None).unwrap().isa().name, name);
+            }
+            _ => println!("skipped: GRISTMILL_ISA doesn't name a set"),
+        }
+    }
+
+    #[test]
     fn a_wrong_name_says_what_there_is() {
         let error = choose(Some("mmx")).unwrap_err().to_string();
         assert!(
