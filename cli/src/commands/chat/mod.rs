@@ -39,7 +39,7 @@ Control tokens inside of what you type are text. A model without a chat template
 Examples:
   gristmill chat
   gristmill chat model.gguf --system 'You are a poet.' --temp 0.7 --timings
-  echo 'What is the capital of France?' | gristmill chat --temp 0")]
+  echo 'What is gravity?' | gristmill chat --temp 0 -n 60")]
 pub struct Chat {
     /// Path, hf:owner/repo[/file] or short name [default: smollm2-135m-instruct]
     model: Option<OsString>,
