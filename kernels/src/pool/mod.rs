@@ -177,22 +177,33 @@ impl Team {
     }
 
     /// Calls `task(worker, index)` once for every index below `tasks`, on at most `limit` threads.
+    ///
+    /// Each worker begins with a run of its own, in order, so that it reads memory in order; then it helps the others.
     pub fn for_each(&self, limit: usize, tasks: usize, task: impl Fn(usize, usize) + Sync) {
         if tasks == 1 {
             return task(0, 0);
         }
-        let next = Padded(AtomicUsize::new(0));
+        let runs = limit.min(tasks).clamp(1, MAX_RUNS);
+        let next: [Padded<AtomicUsize>; MAX_RUNS] =
+            std::array::from_fn(|run| Padded(AtomicUsize::new(tasks * run.min(runs) / runs)));
         self.run(limit.min(tasks), &|worker| {
-            loop {
-                let index = next.0.fetch_add(1, Ordering::Relaxed);
-                if index >= tasks {
-                    break;
+            for run in (0..runs).map(|run| (worker + run) % runs) {
+                let end = tasks * (run + 1) / runs;
+                // Looking before taking keeps the counters from running far past the end.
+                while next[run].0.load(Ordering::Relaxed) < end {
+                    let index = next[run].0.fetch_add(1, Ordering::Relaxed);
+                    if index >= end {
+                        break;
+                    }
+                    task(worker, index);
                 }
-                task(worker, index);
             }
         });
     }
 }
+
+/// The most runs of tasks that workers begin with; more workers share them.
+const MAX_RUNS: usize = 16;
 
 impl Drop for Team {
     fn drop(&mut self) {

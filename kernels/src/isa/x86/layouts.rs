@@ -129,12 +129,6 @@ unsafe fn times(scales: __m256, factor: f32) -> __m256 {
     unsafe { _mm256_mul_ps(scales, _mm256_set1_ps(factor)) }
 }
 
-#[inline(always)]
-unsafe fn negated(x: __m256) -> __m256 {
-    // SAFETY: see the head of the file.
-    unsafe { _mm256_xor_ps(x, _mm256_set1_ps(-0.0)) }
-}
-
 /// The layout of a type of 32-blocks with one scale.
 macro_rules! small {
     ($name:ident, $id:expr, $bytes:expr, $bias:expr, mins: $mins:expr, |$at:ident| $head:expr, |$block:ident| $codes:expr) => {
@@ -176,14 +170,31 @@ unsafe fn biased(scales: __m256, bias: f32) -> Head {
     }
 }
 
-/// A scale and an added minimum.
+/// A scale and an added minimum, side by side: one load brings both.
 #[inline(always)]
 unsafe fn with_added(at: *const u8, step: usize) -> Head {
     // SAFETY: see the head of the file.
     unsafe {
+        let low = _mm_setr_epi32(
+            at.cast::<i32>().read_unaligned(),
+            at.add(step).cast::<i32>().read_unaligned(),
+            at.add(2 * step).cast::<i32>().read_unaligned(),
+            at.add(3 * step).cast::<i32>().read_unaligned(),
+        );
+        let high = _mm_setr_epi32(
+            at.add(4 * step).cast::<i32>().read_unaligned(),
+            at.add(5 * step).cast::<i32>().read_unaligned(),
+            at.add(6 * step).cast::<i32>().read_unaligned(),
+            at.add(7 * step).cast::<i32>().read_unaligned(),
+        );
+        let first = _mm_set1_epi32(0xffff);
+        let scales = _mm_packus_epi32(_mm_and_si128(low, first), _mm_and_si128(high, first));
+        let mins = _mm_packus_epi32(_mm_srli_epi32::<16>(low), _mm_srli_epi32::<16>(high));
+        // The sign bit of a half turned: mins are taken off.
+        let mins = _mm_xor_si128(mins, _mm_set1_epi16(i16::MIN));
         Head {
-            scales: [halves(at, step); 2],
-            mins: [negated(halves(at.add(2), step)); 2],
+            scales: [_mm256_cvtph_ps(scales); 2],
+            mins: [_mm256_cvtph_ps(mins); 2],
         }
     }
 }
