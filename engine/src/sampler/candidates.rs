@@ -214,12 +214,13 @@ impl Candidates {
         }
     }
 
-    /// Puts the candidates into another order than that of their logits, by a key, ascending.
-    pub fn sort_by_key(&mut self, key: impl Fn(&Candidate) -> f32) {
-        self.items
-            .sort_unstable_by(|a, b| key(a).total_cmp(&key(b)).then(a.id.cmp(&b.id)));
+    /// Keeps these, some of the present ones in any order.
+    pub fn replace(&mut self, kept: impl Iterator<Item = Candidate>) {
+        self.items.clear();
+        self.items.extend(kept);
         self.sorted = 0;
         self.indexed = false;
+        self.probable = false;
     }
 
     /// Computes the probabilities, which add up to one.
