@@ -142,10 +142,12 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
         if L::SMALL_BLOCK > 0 && runs > 0 {
             let unit = start.add(whole * L::UNIT_BYTES);
             // Blocks of the next row may be read, their scales are not used; beyond the end there is nothing to read.
-            let mut copy = [0u8; 512];
+            let mut copy = std::mem::MaybeUninit::<[u8; 512]>::uninit();
             let unit = if (end as usize) < unit as usize + L::UNIT_BYTES {
-                std::ptr::copy_nonoverlapping(unit, copy.as_mut_ptr(), runs * L::SMALL_BLOCK);
-                copy.as_ptr()
+                copy.write([0; 512]);
+                let copy = copy.as_mut_ptr().cast::<u8>();
+                std::ptr::copy_nonoverlapping(unit, copy, runs * L::SMALL_BLOCK);
+                copy.cast_const()
             } else {
                 unit
             };
