@@ -5,7 +5,7 @@
 
 use crate::compute::{Compute, ComputeOptions, FEW_COLUMNS, Matrix, Product};
 use crate::cpu;
-use crate::isa::Ready;
+use crate::isa::{ACTIVATION_GROUP, DOT_ACTIVATION_GROUP, Ready};
 use crate::quant::QuantType;
 use crate::registry::QUANTS;
 
@@ -130,10 +130,16 @@ fn exact(
     let rows = bytes.len() / (cols / quant.block_elements * quant.block_bytes);
     let mut weights = vec![0f32; rows * cols];
     (quant.dequantize)(bytes, &mut weights);
+    let few = x.len() / cols <= FEW_COLUMNS || ready.tile().is_none();
+    let group = if few {
+        DOT_ACTIVATION_GROUP
+    } else {
+        ACTIVATION_GROUP
+    };
     let (mut out, mut size) = (Vec::new(), Vec::new());
     for x in x.chunks_exact(cols) {
         let mut rounded = Vec::new();
-        for x in x.chunks(crate::isa::ACTIVATION_GROUP) {
+        for x in x.chunks(group) {
             let mut codes = vec![0i8; x.len()];
             let scale = f64::from(ready.quantize(x, &mut codes));
             rounded.extend(codes.iter().map(|&c| f64::from(c) * scale));

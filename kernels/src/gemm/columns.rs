@@ -2,7 +2,10 @@
 //! with all columns together for the tiles.
 
 use crate::isa::aligned::Aligned;
-use crate::isa::{ACTIVATION_GROUP, Columns, Ready, TileColumns, UNIT, UNIT_GROUPS, UNIT_SCALES};
+use crate::isa::{
+    ACTIVATION_GROUP, Columns, DOT_ACTIVATION_GROUP, Ready, TileColumns, UNIT, UNIT_GROUPS,
+    UNIT_SCALES,
+};
 use crate::pool::Team;
 use std::sync::Mutex;
 
@@ -30,12 +33,10 @@ impl FewColumns {
             let half_sums = &mut half_sums[at / 16..][..units * 16];
             codes[length..].fill(0);
             scales[length / 32..].fill(0.0);
-            let groups = codes.chunks_mut(ACTIVATION_GROUP);
-            let x = x[column * length..][..length].chunks(ACTIVATION_GROUP);
+            let groups = codes.chunks_mut(DOT_ACTIVATION_GROUP);
+            let x = x[column * length..][..length].chunks(DOT_ACTIVATION_GROUP);
             for (group, (x, codes)) in x.zip(groups).enumerate() {
-                let scale = ready.quantize(x, &mut codes[..x.len()]);
-                let first = group * ACTIVATION_GROUP / 32;
-                scales[first..][..x.len().div_ceil(32)].fill(scale);
+                scales[group] = ready.quantize(x, &mut codes[..x.len()]);
             }
             for (sum, (group, codes)) in
                 half_sums.iter_mut().zip(codes.chunks_exact(16).enumerate())
