@@ -155,6 +155,7 @@ impl Chat {
     }
 
     fn interactive(&self, session: &mut Session) -> Result<()> {
+        interrupt::spare();
         let mut terminal = Terminal::new()?;
         let mut sampling = self.sampling.clone();
         let mut asked_to_leave = false;
