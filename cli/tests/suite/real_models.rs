@@ -1,7 +1,6 @@
 //! The program on real models, where they are in the cache folder; what is skipped is printed.
 
-mod common;
-
+use crate::program::{conformance, gristmill};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -39,7 +38,7 @@ fn the_default_model_answers() {
     let Some(cache) = cache_with(SMOLLM2) else {
         return;
     };
-    common::gristmill(&cache)
+    gristmill(&cache)
         .args(["chat", "--temp", "0", "-n", "24", "-c", "512"])
         .write_stdin("What is gravity?\n")
         .assert()
@@ -69,12 +68,12 @@ fn completions_and_licences() {
         let Some(cache) = cache_with(file) else {
             continue;
         };
-        common::gristmill(&cache)
+        gristmill(&cache)
             .args(["inspect", name])
             .assert()
             .success()
             .stdout(contains(licence));
-        let run = common::gristmill(&cache)
+        let run = gristmill(&cache)
             .args([
                 "run", name, "-p", prompt, "-n", "8", "--temp", "0", "--json",
             ])
@@ -91,7 +90,7 @@ fn completions_and_licences() {
 
 #[test]
 fn perplexity_of_two_windows_agrees_with_the_reference() {
-    let Some(folder) = common::conformance("perplexity") else {
+    let Some(folder) = conformance("perplexity") else {
         return;
     };
     let reference: Value =
@@ -101,7 +100,7 @@ fn perplexity_of_two_windows_agrees_with_the_reference() {
         let Some(cache) = cache_with(file) else {
             continue;
         };
-        let output = common::gristmill(&cache)
+        let output = gristmill(&cache)
             .args(["perplexity", file, "--chunks", "2", "--json", "-f"])
             .arg(folder.join("corpus.txt"))
             .output()

@@ -1,8 +1,6 @@
 //! Foreign files: metadata that fit a file's tensors badly are refused or run, and never panic.
 
-mod common;
-
-use common::Fixture;
+use crate::common::{self, Fixture};
 use gristmill_engine::{ContextOptions, Logits, Model};
 use gristmill_gguf::{Gguf, Value, Writer};
 use proptest::prelude::*;

@@ -1,8 +1,6 @@
 //! Every registered architecture against the logits of the reference implementation.
 
-mod common;
-
-use common::{Feeding, Fixture};
+use crate::common::{self, Feeding, Fixture};
 use gristmill_engine::{CacheType, ContextOptions, Logits, Model, arch::ARCHS};
 use gristmill_gguf::Gguf;
 

@@ -5,29 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use crate::common;
 use gristmill_engine::tokenizer::{Definition, Tokenizer};
 use gristmill_gguf::{Access, Gguf};
 use proptest::prelude::*;
 use serde_json::Value;
 
+/// The tokenizers that come with the sources.
 fn testdata() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tokenizers")
-}
-
-fn shared() -> Option<PathBuf> {
-    let folder = match std::env::var_os("GRISTMILL_SHARED") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-    };
-    Some(folder.join("conformance/tokenizers")).filter(|folder| folder.is_dir())
-}
-
-fn model(name: &str) -> Option<PathBuf> {
-    let folder = match std::env::var_os("GRISTMILL_CACHE") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(std::env::var_os("HOME")?).join(".cache/gristmill"),
-    };
-    Some(folder.join(name)).filter(|path| path.is_file())
+    common::testdata().join("tokenizers")
 }
 
 fn open(path: &Path) -> Tokenizer {
@@ -120,8 +106,7 @@ fn cases_of_the_fresh_clone() {
 
 #[test]
 fn cases_of_the_shared_folder() {
-    let Some(folder) = shared() else {
-        println!("skipped: no shared folder (set GRISTMILL_SHARED)");
+    let Some(folder) = common::shared("tokenizers") else {
         return;
     };
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
@@ -135,12 +120,11 @@ fn cases_of_the_shared_folder() {
             continue;
         };
         let file = match name {
-            "smollm2" => model("SmolLM2-135M-Instruct.Q4_1.gguf"),
-            "gemma3" => model("gemma-3-270m-q4_k_m.gguf"),
+            "smollm2" => common::model_file("SmolLM2-135M-Instruct.Q4_1.gguf"),
+            "gemma3" => common::model_file("gemma-3-270m-q4_k_m.gguf"),
             _ => Some(folder.join(format!("{name}.gguf"))),
         };
         let Some(file) = file else {
-            println!("{name}: skipped, the model is not in the cache folder");
             continue;
         };
         let cases = lines(&path);

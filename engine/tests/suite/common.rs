@@ -1,7 +1,6 @@
 //! Where the tests find references, and how a fixture without weights becomes a model.
 //!
 //! References: the folder that `GRISTMILL_SHARED` names, else `shared` beside the workspace, else what `testdata` holds.
-#![allow(dead_code)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,8 +28,8 @@ pub fn shared(folder: &str) -> Option<PathBuf> {
     Some(folder)
 }
 
-/// A real model in the cache folder, if it is there.
-pub fn real_model(file: &str) -> Option<Arc<Model>> {
+/// The file of a real model in the cache folder, if it is there.
+pub fn model_file(file: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("GRISTMILL_CACHE")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/gristmill")))?;
@@ -39,7 +38,12 @@ pub fn real_model(file: &str) -> Option<Arc<Model>> {
         println!("skipped: {} is not there", path.display());
         return None;
     }
-    Some(Model::open(&path, &Default::default()).unwrap())
+    Some(path)
+}
+
+/// A real model of the cache folder, if it is there.
+pub fn real_model(file: &str) -> Option<Arc<Model>> {
+    Some(Model::open(&model_file(file)?, &Default::default()).unwrap())
 }
 
 /// A reference model: its description, and the file that it becomes.

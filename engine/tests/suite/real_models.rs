@@ -1,8 +1,7 @@
 //! Real models against the reference's greedy generations and perplexities, in `testdata`. Needs the models in the cache
 //! folder (`gristmill pull`); says what it skips.
 
-mod common;
-
+use crate::common;
 use gristmill_engine::eval::perplexity::{Options, Perplexity, State};
 use gristmill_engine::{ContextOptions, Logits, Model};
 use std::fs;

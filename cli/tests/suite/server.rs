@@ -1,44 +1,9 @@
-//! What the tests of the program share: running it in a clean environment, and a small HTTP server on loopback.
-#![allow(dead_code)] // each test file uses a part
+//! A small HTTP server on loopback, which can break off and refuse as real ones do.
 
-use assert_cmd::Command;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
-
-/// The program, with an empty cache folder and a hub that nobody listens at.
-pub fn gristmill(cache: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill"));
-    clean(|name, value| {
-        command.env(name, value);
-    });
-    command
-        .env("GRISTMILL_CACHE", cache)
-        .timeout(std::time::Duration::from_secs(300));
-    command
-}
-
-/// The same as a plain `std` command, for tests that talk to the running process.
-pub fn gristmill_process(cache: &Path) -> std::process::Command {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gristmill"));
-    clean(|name, value| {
-        command.env(name, value);
-    });
-    command.env("GRISTMILL_CACHE", cache);
-    command
-}
-
-fn clean(mut set: impl FnMut(&str, &str)) {
-    // The discard port of loopback: connections are refused at once.
-    set("HF_ENDPOINT", "http://127.0.0.1:9");
-    set("HF_TOKEN", "");
-    set("NO_COLOR", "1");
-    set("HTTP_PROXY", "");
-    set("http_proxy", "");
-    set("GRISTMILL_ISA", "");
-}
 
 /// What the server does with a path.
 #[derive(Clone)]
@@ -163,19 +128,4 @@ fn serve(
         .cut
         .map_or(body.len(), |(_, most)| most.min(body.len()));
     stream.write_all(&body[..most])
-}
-
-/// A folder of the reference data, if it is here: `GRISTMILL_SHARED`, or `shared` beside the workspace. Says what is
-/// skipped without it.
-pub fn conformance(name: &str) -> Option<std::path::PathBuf> {
-    let shared = std::env::var_os("GRISTMILL_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        std::path::PathBuf::from,
-    );
-    let folder = shared.join("conformance").join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: there is no {}", folder.display());
-    None
 }

@@ -1,7 +1,6 @@
 //! Files with one defect each are refused with the defect named; the valid ones all compute the same.
 
-mod common;
-
+use crate::common;
 use gristmill_engine::{Logits, Model};
 use std::fs;
 

@@ -1,8 +1,6 @@
 //! What the program answers to wrong command lines and to requests for help.
 
-mod common;
-
-use common::gristmill;
+use crate::program::{gristmill, gristmill_process};
 use predicates::prelude::*;
 use predicates::str::contains;
 
@@ -94,7 +92,7 @@ fn a_closed_pipe_is_no_error() {
         &["completions", "bash"],
         &["--help"],
     ] {
-        let mut child = common::gristmill_process(cache.path())
+        let mut child = gristmill_process(cache.path())
             .args(arguments)
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())

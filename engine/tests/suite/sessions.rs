@@ -1,10 +1,8 @@
 //! Contexts as a program uses them: generating on ids alone, stopping from elsewhere, going back.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::Fixture;
+use crate::common::{self, Fixture};
 use gristmill_engine::{
     Context, ContextOptions, Error, GenerateOptions, Logits, Model, SamplerOptions, StopReason,
 };

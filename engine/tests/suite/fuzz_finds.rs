@@ -1,8 +1,8 @@
 //! Inputs that a fuzzer found stay mended.
 
-#[path = "../../fuzz/bodies/template.rs"]
+#[path = "../../../fuzz/bodies/template.rs"]
 mod template;
-#[path = "../../fuzz/bodies/tokenizer.rs"]
+#[path = "../../../fuzz/bodies/tokenizer.rs"]
 mod tokenizer;
 
 fn walk(target: &str, run: fn(&[u8])) {

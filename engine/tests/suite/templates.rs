@@ -3,12 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::common::{shared, testdata};
 use gristmill_engine::template::ChatTemplate;
 use serde_json::{Map, Value};
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 /// The fixtures' clock.
 fn clock() -> jiff::Zoned {
@@ -141,27 +138,21 @@ fn report(folder: &Path, tally: &Tally) {
 
 #[test]
 fn selection() {
-    let folder = workspace().join("testdata/templates");
+    let folder = testdata().join("templates");
     report(&folder, &walk(&folder));
 }
 
 #[test]
-fn shared() {
-    let shared = std::env::var_os("GRISTMILL_SHARED")
-        .map_or_else(|| workspace().join("../shared"), PathBuf::from);
-    let folder = shared.join("conformance/templates");
-    if !folder.is_dir() {
-        println!("skipped: {} is not there", folder.display());
-        return;
+fn whole_corpus() {
+    if let Some(folder) = shared("templates") {
+        report(&folder, &walk(&folder));
     }
-    report(&folder, &walk(&folder));
 }
 
 /// Expressions and small templates, one by one, against Python.
 #[test]
 fn python() {
-    let text = std::fs::read_to_string(workspace().join("testdata/templates/python.json"))
-        .expect("the file");
+    let text = std::fs::read_to_string(testdata().join("templates/python.json")).expect("the file");
     let all: Value = serde_json::from_str(&text).expect("JSON");
     let mut variables = all["variables"].as_object().cloned().expect("variables");
     let tools = variables.remove("tools").expect("tools");

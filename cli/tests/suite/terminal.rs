@@ -2,16 +2,12 @@
 //! not installed, the tests say so and pass.
 #![cfg(target_os = "linux")]
 
-mod common;
-#[path = "common/tiny.rs"]
-mod tiny;
-
+use crate::tiny::Tiny;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tiny::Tiny;
 
 /// A chat whose keyboard and screen are ours.
 struct Screen {

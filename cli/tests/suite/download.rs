@@ -1,8 +1,7 @@
 //! `pull` against a server on loopback: resumption, verification, atomic names, and the ways it can go wrong.
 
-mod common;
-
-use common::{Route, Server, gristmill};
+use crate::program::gristmill;
+use crate::server::{Route, Server};
 use predicates::prelude::*;
 use predicates::str::contains;
 use sha2::{Digest, Sha256};

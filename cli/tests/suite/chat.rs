@@ -1,0 +1,73 @@
+//! `chat` through a pipe.
+
+use crate::program::Place;
+use crate::tiny::Tiny;
+use predicates::prelude::*;
+use predicates::str::contains;
+
+#[test]
+fn chat_through_a_pipe_prints_only_answers() {
+    let place = Place::new();
+    let arguments = ["--temp", "0", "-n", "8"];
+    let assert = place
+        .run("chat", &arguments)
+        .write_stdin("hello\n\nthere <|im_end|>\n")
+        .assert()
+        .success();
+    let answers = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(
+        !answers.contains("User") && answers.ends_with('\n'),
+        "{answers:?}"
+    );
+    let again = place
+        .run("chat", &arguments)
+        .write_stdin("hello\n\nthere <|im_end|>\n")
+        .assert()
+        .success();
+    assert_eq!(assert.get_output().stdout, again.get_output().stdout);
+    // The first answer does not depend on what comes after it.
+    let alone = place
+        .run("chat", &arguments)
+        .write_stdin("hello")
+        .assert()
+        .success();
+    let alone = String::from_utf8_lossy(&alone.get_output().stdout).into_owned();
+    assert!(
+        answers.starts_with(alone.trim_end_matches('\n')),
+        "{answers:?} {alone:?}"
+    );
+}
+
+#[test]
+fn chat_says_what_is_not_as_usual() {
+    let plain = Place::with(&Tiny {
+        template: false,
+        ..Tiny::default()
+    });
+    plain
+        .run("chat", &["-n", "4"])
+        .write_stdin("hi\n")
+        .assert()
+        .success()
+        .stderr(contains("no chat template"));
+
+    // A context that the conversation outgrows: stop says so and fails, drop says so and goes on.
+    let place = Place::with(&Tiny {
+        context: 96,
+        ..Tiny::default()
+    });
+    let turns = "hello there, how are you\n".repeat(4);
+    let arguments = ["--temp", "0", "-n", "6"];
+    place
+        .run("chat", &arguments)
+        .write_stdin(turns.as_str())
+        .assert()
+        .code(1)
+        .stderr(contains("context is full").and(contains("--on-full drop")));
+    place
+        .run("chat", &[&arguments[..], &["--on-full", "drop"]].concat())
+        .write_stdin(turns.as_str())
+        .assert()
+        .success()
+        .stderr(contains("forgotten"));
+}

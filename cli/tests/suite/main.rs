@@ -1,0 +1,14 @@
+//! What the program does, seen from outside: every test runs the binary. One binary of tests, so that it is linked once.
+
+mod chat;
+mod download;
+mod interrupts;
+mod looks;
+mod measures;
+mod program;
+mod real_models;
+mod run;
+mod server;
+mod terminal;
+mod tiny;
+mod usage;

@@ -1,0 +1,156 @@
+//! The commands that measure: `perplexity`, `logits`, `bench`.
+
+use crate::program::{Place, keys};
+use predicates::str::contains;
+use serde_json::Value;
+use std::fs;
+
+#[test]
+fn perplexity_resumes_to_the_same_values() {
+    let place = Place::new();
+    let text: String = (0..400)
+        .map(|i| format!("the {} other, ", i * 7919 % 1000))
+        .collect();
+    let file = place.file("text.txt", &text);
+    let state = place.path("state.json");
+    let common = ["-f", &file, "-c", "64", "--json"];
+    let whole = place.json("perplexity", &[&common[..], &["--chunks", "6"]].concat());
+    assert_eq!(
+        keys(&whole),
+        ["model", "n_ctx", "chunks", "ppl", "stderr", "scored_tokens"]
+    );
+    assert_eq!(whole["chunks"].as_array().unwrap().len(), 6);
+    assert_eq!(whole["model"], "tiny.gguf");
+    assert_eq!(whole["n_ctx"], 64);
+    // 64 - 1 - 32 predictions a window
+    assert_eq!(whole["scored_tokens"], 6 * 31);
+
+    let part = place.json(
+        "perplexity",
+        &[&common[..], &["--chunks", "2", "--resume", &state]].concat(),
+    );
+    assert_eq!(
+        part["chunks"].as_array().unwrap()[..],
+        whole["chunks"].as_array().unwrap()[..2]
+    );
+    let resumed = place
+        .run(
+            "perplexity",
+            &[&common[..], &["--chunks", "6", "--resume", &state]].concat(),
+        )
+        .assert()
+        .success()
+        .stderr(contains("after 2 of 6"));
+    assert_eq!(
+        serde_json::from_slice::<Value>(&resumed.get_output().stdout).unwrap(),
+        whole
+    );
+
+    // Another text, another window, no state at all: refused.
+    let other = place.file("other.txt", &text.replace("the", "she"));
+    place
+        .run(
+            "perplexity",
+            &["-f", &other, "-c", "64", "--resume", &state],
+        )
+        .assert()
+        .code(1);
+    place
+        .run("perplexity", &["-f", &file, "-c", "32", "--resume", &state])
+        .assert()
+        .code(1);
+    let nonsense = place.file("nonsense.json", "{}");
+    place
+        .run(
+            "perplexity",
+            &["-f", &file, "-c", "64", "--resume", &nonsense],
+        )
+        .assert()
+        .code(1);
+
+    let short = place.file("short.txt", "too short");
+    place
+        .run("perplexity", &["-f", &short])
+        .assert()
+        .code(1)
+        .stdout("")
+        .stderr(contains("1024"));
+    place
+        .run("perplexity", &["-f", &file, "-c", "64"])
+        .assert()
+        .success()
+        .stdout(contains("±"));
+}
+
+#[test]
+fn logits_agree_with_themselves() {
+    let place = Place::new();
+    let out = place.path("a.logits");
+    let ids: Vec<String> = (2..40).map(|id| id.to_string()).collect();
+    let ids = ids.join(",");
+    place
+        .run("logits", &["--ids", &ids, "--out", &out])
+        .assert()
+        .success()
+        .stdout("");
+    assert_eq!(fs::metadata(&out).unwrap().len(), 38 * 260 * 4);
+    let against = place.json(
+        "logits",
+        &["--ids", &ids, "--against", &out, "--batch", "1", "--json"],
+    );
+    let expected = [
+        "positions",
+        "vocab_size",
+        "nmse",
+        "max_difference",
+        "max_difference_at",
+        "argmax_agree",
+    ];
+    assert_eq!(keys(&against), expected);
+    assert!(against["nmse"].as_f64().unwrap() < 1e-9, "{against}");
+    assert_eq!(against["argmax_agree"], 38);
+    place
+        .run("logits", &["--ids", &ids, "--against", &out])
+        .assert()
+        .success()
+        .stdout(contains("NMSE"));
+    place
+        .run("logits", &["--ids", "1,2", "--against", &out])
+        .assert()
+        .code(1)
+        .stderr(contains("2 rows"));
+    place
+        .run("logits", &["--ids", "999", "--out", &out])
+        .assert()
+        .code(1)
+        .stderr(contains("999"));
+}
+
+#[test]
+fn bench_measures() {
+    let place = Place::new();
+    let rows = place.json(
+        "bench",
+        &["-p", "16", "-n", "4", "-d", "0,8", "-r", "2", "--json"],
+    );
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 4);
+    assert_eq!(
+        keys(&rows[0]),
+        ["model", "threads", "isa", "test", "depth", "tok_s"]
+    );
+    assert_eq!(keys(&rows[0]["tok_s"]), ["median", "min", "max"]);
+    assert_eq!(
+        (&rows[0]["test"], &rows[3]["test"], &rows[3]["depth"]),
+        (&"pp16".into(), &"tg4".into(), &8.into())
+    );
+    assert!(
+        rows.iter()
+            .all(|row| row["tok_s"]["median"].as_f64().unwrap() > 0.0 && row["threads"] == 1)
+    );
+    place
+        .run("bench", &["-p", "8", "-n", "2", "-r", "1"])
+        .assert()
+        .success()
+        .stdout(contains("tokens/s"));
+}

@@ -1,0 +1,118 @@
+//! Running the program in a clean environment, alone or on a tiny model, and finding the reference data.
+
+use crate::tiny::Tiny;
+use assert_cmd::Command;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The program, with an empty cache folder and a hub that nobody listens at.
+pub fn gristmill(cache: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill"));
+    clean(|name, value| {
+        command.env(name, value);
+    });
+    command
+        .env("GRISTMILL_CACHE", cache)
+        .timeout(std::time::Duration::from_secs(300));
+    command
+}
+
+/// The same as a plain `std` command, for tests that talk to the running process.
+pub fn gristmill_process(cache: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gristmill"));
+    clean(|name, value| {
+        command.env(name, value);
+    });
+    command.env("GRISTMILL_CACHE", cache);
+    command
+}
+
+fn clean(mut set: impl FnMut(&str, &str)) {
+    // The discard port of loopback: connections are refused at once.
+    set("HF_ENDPOINT", "http://127.0.0.1:9");
+    set("HF_TOKEN", "");
+    set("NO_COLOR", "1");
+    set("HTTP_PROXY", "");
+    set("http_proxy", "");
+    set("GRISTMILL_ISA", "");
+}
+
+/// A folder of the reference data, if it is here: `GRISTMILL_SHARED`, or `shared` beside the workspace. Says what is
+/// skipped without it.
+pub fn conformance(name: &str) -> Option<PathBuf> {
+    let shared = std::env::var_os("GRISTMILL_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+        PathBuf::from,
+    );
+    let folder = shared.join("conformance").join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: there is no {}", folder.display());
+    None
+}
+
+/// A folder with a tiny model, which also serves as cache folder.
+pub struct Place {
+    /// Removed with this value.
+    pub folder: TempDir,
+    /// The model's path.
+    pub model: PathBuf,
+}
+
+impl Place {
+    /// With the default model.
+    pub fn new() -> Place {
+        Place::with(&Tiny::default())
+    }
+
+    /// With a model of this kind.
+    pub fn with(tiny: &Tiny) -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let model = tiny.write(folder.path());
+        Place { folder, model }
+    }
+
+    /// A command on the model, with one thread.
+    pub fn run(&self, command: &str, arguments: &[&str]) -> Command {
+        let mut run = gristmill(self.folder.path());
+        run.arg(command)
+            .arg(&self.model)
+            .args(arguments)
+            .args(if command == "tokenize" {
+                &[][..]
+            } else {
+                &["-t", "1"]
+            });
+        run
+    }
+
+    /// What a command that succeeds says in JSON.
+    pub fn json(&self, command: &str, arguments: &[&str]) -> Value {
+        let assert = self.run(command, arguments).assert().success();
+        serde_json::from_slice(&assert.get_output().stdout).unwrap()
+    }
+
+    /// Writes a file beside the model and gives its path.
+    pub fn file(&self, name: &str, content: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+
+    /// The path of a file beside the model.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+}
+
+/// The names of an object's members, in order.
+pub fn keys(value: &Value) -> Vec<&str> {
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}

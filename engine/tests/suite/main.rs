@@ -1,0 +1,12 @@
+//! The engine seen from outside, as a program uses it. One binary of tests, so that it is linked once.
+
+mod architectures;
+mod common;
+mod fuzz_finds;
+mod hostile;
+mod hostile_templates;
+mod malformed;
+mod real_models;
+mod sessions;
+mod templates;
+mod tokenizers;
