@@ -9,7 +9,7 @@ use super::arguments::{Arguments, integer, string};
 use super::error::{fail, undefined};
 use super::number::Number;
 use super::text::{display, escaped, with_safety};
-use super::{budget, json, methods, objects, operators};
+use super::{budget, json, methods, objects, operators, strings};
 
 /// A filter: the value before the `|`, and the arguments.
 pub(super) type Filter = fn(&mut State<'_, '_>, &Value, &Arguments) -> Result<Value, Error>;
@@ -172,7 +172,7 @@ fn trim(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<V
         None => None,
     };
     Ok(with_safety(
-        methods::strip(&display(value)?, set.as_deref(), true, true).to_owned(),
+        strings::strip(&display(value)?, set.as_deref(), true, true).to_owned(),
         value.is_safe(),
     ))
 }
@@ -306,7 +306,7 @@ fn indent(state: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Re
         }
     };
     let whole = format!("{text}\n");
-    let lines = methods::lines(&whole, false);
+    let lines = strings::lines(&whole, false);
     budget::charge(state, lines.len().saturating_mul(indention.len()))?;
     let mut out = if first {
         indention.clone()
@@ -351,7 +351,7 @@ fn int(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Va
 }
 
 fn parse_int(text: &str, base: i64) -> Option<Value> {
-    let text = methods::strip(text, None, true, true).to_lowercase();
+    let text = strings::strip(text, None, true, true).to_lowercase();
     let (sign, digits) = text.split_at(usize::from(text.starts_with(['+', '-'])));
     let prefix = |prefix: &str| digits.strip_prefix(prefix);
     let (digits, base) = match base {
@@ -369,7 +369,7 @@ fn parse_int(text: &str, base: i64) -> Option<Value> {
 }
 
 fn parse_float(text: &str) -> Option<f64> {
-    methods::strip(text, None, true, true)
+    strings::strip(text, None, true, true)
         .replace('_', "")
         .parse()
         .ok()

@@ -28,6 +28,7 @@ mod operators;
 mod program;
 mod select;
 mod source;
+mod strings;
 mod tests;
 mod text;
 
