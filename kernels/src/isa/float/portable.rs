@@ -17,8 +17,9 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn load(self, values: &[f32]) -> f32x8 {
-        let (head, _) = values.split_first_chunk::<8>().expect("eight values");
-        f32x8::new(*head)
+        let mut head = [0f32; 8];
+        head.copy_from_slice(&values[..8]);
+        f32x8::new(head)
     }
     #[inline(always)]
     fn store(self, v: f32x8, out: &mut [f32]) {
@@ -93,8 +94,9 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn load_f16(self, bits: &[u16]) -> f32x8 {
-        let (bits, _) = bits.split_first_chunk::<8>().expect("eight values");
-        f32x8::new(half8::widen(bits))
+        let mut head = [0u16; 8];
+        head.copy_from_slice(&bits[..8]);
+        f32x8::new(half8::widen(&head))
     }
     #[inline(always)]
     fn store_f16(self, v: f32x8, bits: &mut [u16]) {
