@@ -11,7 +11,7 @@ use crate::arch::{self, Architecture, Builder};
 use crate::context::{Context, ContextOptions};
 use crate::error::Error;
 use crate::hparams::HParams;
-use crate::layers::Decoder;
+use crate::layers::{Cost, Decoder};
 use crate::memory::{self, MemoryPlan};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
@@ -117,6 +117,12 @@ impl Model {
         let text = |id: Option<u32>| id.map_or("", |id| tokenizer.text(id));
         let template = ChatTemplate::new(source, text(tokenizer.bos()), text(tokenizer.eos()))?;
         Ok(Some(template))
+    }
+
+    /// What a token costs whose logits are not asked for (all of a prompt but the last), and what is added for one whose
+    /// logits are. Norms and the cache are left out: they are small beside the weights.
+    pub fn cost(&self) -> (Cost, Cost) {
+        self.decoder.cost()
     }
 
     /// What a context with these options will take, before it is taken. Without a length in the options, the plan is for

@@ -195,6 +195,16 @@ impl Compute {
         self.ready.isa()
     }
 
+    /// The instruction set, with proof that this CPU has it.
+    pub fn ready(&self) -> Ready {
+        self.ready
+    }
+
+    /// Calls `f` once for every number below `tasks`, on at most `limit` threads.
+    pub(crate) fn share(&self, limit: usize, tasks: usize, f: impl Fn(usize) + Sync) {
+        self.team.for_each(limit, tasks, |_, index| f(index));
+    }
+
     fn threads_for(&self, n: usize) -> usize {
         let limit = if n <= FEW_COLUMNS {
             self.threads

@@ -6,7 +6,7 @@ use crate::registry::ISAS;
 
 /// The instruction sets that this CPU has, the plainest first.
 pub fn available() -> impl Iterator<Item = &'static Isa> {
-    ISAS.iter().copied().filter(|isa| (isa.detect)())
+    ISAS.iter().copied().filter(|isa| isa.detect())
 }
 
 /// The instruction set named `asked`, or else by the environment variable `GRISTMILL_ISA`, or else the best.

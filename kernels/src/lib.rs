@@ -1,6 +1,7 @@
 //! The arithmetic: quantized blocks, dot products, matrix products and the threads that run them.
 
 pub mod attention;
+pub mod ceilings;
 pub mod compute;
 #[cfg(test)]
 mod conformance;
@@ -13,6 +14,8 @@ pub mod quant;
 pub mod registry;
 
 pub use attention::{Attention, CacheRows};
+pub use ceilings::Ceilings;
 pub use compute::{Compute, ComputeOptions, Error, FEW_COLUMNS, Matrix, Product};
+pub use gemm::select::{Path, path};
 pub use quant::QuantType;
 pub use registry::{ISAS, QUANTS, quant};

@@ -73,12 +73,12 @@ fn instruction_sets(here: bool) -> Titled {
     });
     let chosen = cpu::choose(None).map_or("", |ready| ready.isa().name);
     for isa in ISAS {
-        let state = match ((isa.detect)(), isa.name == chosen) {
+        let state = match (isa.detect(), isa.name == chosen) {
             (_, true) => "chosen",
             (true, false) => "there",
             (false, false) => "not there",
         };
-        table.row([isa.name.to_owned(), isa.needs.to_owned(), state.to_owned()]);
+        table.row([isa.name.to_owned(), isa.needs_in_words(), state.to_owned()]);
     }
     ("Instruction sets", table)
 }

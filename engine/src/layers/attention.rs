@@ -2,7 +2,7 @@
 
 use gristmill_kernels::attention::Attention as Scores;
 
-use super::{Layer, Linear, Norm, Pass, RopeId, cut};
+use super::{Cost, Layer, Linear, Norm, Pass, RopeId, cut};
 use crate::cache::CacheId;
 
 /// Queries, keys and values from one input; scores over the cache; one product back to the residual stream.
@@ -34,6 +34,11 @@ impl Layer for Attention {
             0
         };
         (self.heads + self.key_value_heads) * (self.key_length + self.value_length + normed)
+    }
+
+    fn cost(&self) -> Cost {
+        let all = [&self.query, &self.key, &self.value, &self.output];
+        all.into_iter().map(Linear::cost).sum()
     }
 
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {

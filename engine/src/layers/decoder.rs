@@ -2,7 +2,7 @@
 
 use gristmill_kernels::ops;
 
-use super::{Layer, Linear, Norm, Pass, Rope, Tensor};
+use super::{Cost, Layer, Linear, Norm, Pass, Rope, Tensor};
 use crate::cache::CacheShape;
 
 /// x + post_norm(layer(norm(x))).
@@ -77,6 +77,20 @@ impl Decoder {
     /// f32 values that [`Self::buffers`] takes.
     pub fn buffer_values(&self, batch: usize) -> usize {
         batch * (3 * self.width() + self.layer_scratch())
+    }
+
+    /// What a token costs whose logits are not asked for, and what is added for one whose logits are: the layers after
+    /// the last attention, and the output matrix.
+    pub fn cost(&self) -> (Cost, Cost) {
+        let steps: Vec<&Residual> = self.blocks.iter().flat_map(|b| &b.0).collect();
+        let local = steps.iter().rev().take_while(|s| s.layer.is_local());
+        let (inner, last) = steps.split_at(steps.len() - local.count());
+        let sum = |steps: &[&Residual]| steps.iter().map(|s| s.layer.cost()).sum::<Cost>();
+        let row = Cost {
+            bytes: (self.embedding.bytes / self.embedding.rows.max(1)) as u64,
+            ..Cost::default()
+        };
+        (row + sum(inner), sum(last) + self.output.cost())
     }
 
     fn layer_scratch(&self) -> usize {

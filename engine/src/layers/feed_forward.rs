@@ -2,7 +2,7 @@
 
 use gristmill_kernels::ops::{self, Activation};
 
-use super::{Layer, Linear, Pass, cut};
+use super::{Cost, Layer, Linear, Pass, cut};
 
 /// Three matrices and an activation: SwiGLU, GeGLU and their kin.
 #[derive(Debug)]
@@ -20,6 +20,13 @@ impl Layer for GatedFeedForward {
 
     fn is_local(&self) -> bool {
         true
+    }
+
+    fn cost(&self) -> Cost {
+        [&self.gate, &self.up, &self.down]
+            .into_iter()
+            .map(Linear::cost)
+            .sum()
     }
 
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {

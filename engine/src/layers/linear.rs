@@ -4,7 +4,7 @@ use gristmill_gguf::Gguf;
 use gristmill_kernels::quant::QuantType;
 use gristmill_kernels::{Matrix, Product, ops};
 
-use super::Pass;
+use super::{Cost, Pass};
 
 /// A checked handle to a matrix in the file (or to one expert's slice of a stack of matrices).
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,17 @@ impl Tensor {
     /// The matrix, as a view into the file.
     pub fn matrix<'a>(&self, gguf: &'a Gguf) -> Matrix<'a> {
         self.slice(gguf, 0)
+    }
+
+    /// What one product with one of its matrices costs.
+    pub fn cost(&self) -> Cost {
+        let multiply_adds = (self.rows * self.cols) as u64;
+        let float = self.quant.codes.is_none();
+        Cost {
+            bytes: self.bytes as u64,
+            multiply_adds,
+            float_multiply_adds: if float { multiply_adds } else { 0 },
+        }
     }
 
     /// Matrix number `expert` of a stack.
@@ -46,6 +57,13 @@ pub struct Linear {
     pub weight: Tensor,
     /// b.
     pub bias: Option<Vec<f32>>,
+}
+
+impl Linear {
+    /// What one product costs.
+    pub fn cost(&self) -> Cost {
+        self.weight.cost()
+    }
 }
 
 impl Pass<'_> {

@@ -35,8 +35,50 @@ pub trait Layer: Send + Sync {
         false
     }
 
+    /// What it takes to run one token through it.
+    fn cost(&self) -> Cost;
+
     /// `out` = f(`x`), both `pass.n` rows of the embedding width.
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], scratch: &mut [f32]);
+}
+
+/// What one token costs, alone: weights read, and multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Bytes of weights.
+    pub bytes: u64,
+    /// Multiply-adds with weights.
+    pub multiply_adds: u64,
+    /// Those among them whose weights are floats.
+    pub float_multiply_adds: u64,
+}
+
+impl std::ops::Add for Cost {
+    type Output = Cost;
+    fn add(self, other: Cost) -> Cost {
+        Cost {
+            bytes: self.bytes + other.bytes,
+            multiply_adds: self.multiply_adds + other.multiply_adds,
+            float_multiply_adds: self.float_multiply_adds + other.float_multiply_adds,
+        }
+    }
+}
+
+impl std::ops::Mul<u64> for Cost {
+    type Output = Cost;
+    fn mul(self, times: u64) -> Cost {
+        Cost {
+            bytes: self.bytes * times,
+            multiply_adds: self.multiply_adds * times,
+            float_multiply_adds: self.float_multiply_adds * times,
+        }
+    }
+}
+
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Cost>>(costs: I) -> Cost {
+        costs.fold(Cost::default(), |sum, cost| sum + cost)
+    }
 }
 
 /// What a layer may use while one batch goes through the model.

@@ -3,7 +3,7 @@
 use gristmill_kernels::Product;
 use gristmill_kernels::ops::{self, Activation};
 
-use super::{Layer, Linear, Pass, Tensor, cut};
+use super::{Cost, Layer, Linear, Pass, Tensor, cut};
 
 /// How many experts there are and how they are picked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,14 @@ impl Layer for MixtureOfExperts {
 
     fn is_local(&self) -> bool {
         true
+    }
+
+    fn cost(&self) -> Cost {
+        let expert: Cost = [&self.gate, &self.up, &self.down]
+            .into_iter()
+            .map(Tensor::cost)
+            .sum();
+        self.router.cost() + expert * self.routing.used as u64
     }
 
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {

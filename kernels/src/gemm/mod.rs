@@ -7,6 +7,7 @@
 
 mod columns;
 mod float;
+pub mod select;
 
 use std::sync::Mutex;
 
@@ -108,10 +109,10 @@ pub fn products(
             let grids = &mut grids[..count];
             if !codes {
                 job.floats(grids);
-            } else if n <= FEW_COLUMNS || hands.ready.tile().is_none() {
-                job.few(&mut scratch.few, first.cols, grids);
-            } else if let Some(tile) = hands.ready.tile() {
+            } else if let Some(tile) = select::tile(hands.ready, n) {
                 job.many(tile, &mut scratch.many, first.cols, grids);
+            } else {
+                job.few(&mut scratch.few, first.cols, grids);
             }
         }
     }

@@ -37,12 +37,19 @@ pub const UNIT_SCALES: usize = UNIT / ACTIVATION_GROUP;
 pub struct Isa {
     /// Its name, as `GRISTMILL_ISA` and `--isa` take it.
     pub name: &'static str,
-    /// What it needs of the CPU, in words.
-    pub needs: &'static str,
-    /// Whether the CPU has it.
-    pub detect: fn() -> bool,
-    /// Its functions; they may be called where `detect` says yes.
+    /// What it needs of the CPU.
+    pub needs: &'static [Feature],
+    /// Its functions; they may be called where the CPU has all that is needed.
     pub kernels: Kernels,
+}
+
+/// A property of a CPU.
+#[derive(Debug)]
+pub struct Feature {
+    /// As its maker calls it.
+    pub name: &'static str,
+    /// Whether this CPU has it.
+    pub detect: fn() -> bool,
 }
 
 /// The micro-kernels of an instruction set.
@@ -58,6 +65,18 @@ pub struct Kernels {
     pub unpack: fn(&QuantType) -> Option<UnpackUnit>,
     /// The kernel for many columns; without it they go through the dots.
     pub tile: Option<Tile>,
+    /// The most that its multipliers can do.
+    pub peak: Peak,
+}
+
+/// Products of activations with codes of four bits or more, exact, with nothing to load or to store: the ceiling that the
+/// kernels are measured against.
+#[derive(Debug, Clone, Copy)]
+pub struct Peak {
+    /// Multiply-adds in a round.
+    pub multiply_adds: usize,
+    /// Does so many rounds.
+    pub run: unsafe fn(rounds: usize),
 }
 
 /// Rows times columns: `weights` are whole rows of `row_bytes`, `out` gets a run of `x.count` results for each row.
@@ -114,6 +133,8 @@ impl Columns<'_> {
 pub struct Tile {
     /// Rows of a slab.
     pub rows: usize,
+    /// Columns whose sums are in registers together.
+    pub columns: usize,
     /// Activations are unsigned, biased by 128 (or signed).
     pub unsigned_activations: bool,
     /// From codes row by row to the order of `run`.
@@ -180,9 +201,30 @@ pub struct TileColumns<'a> {
 pub struct Ready(&'static Isa, float::Floats);
 
 impl Isa {
+    /// Whether this CPU has it.
+    pub fn detect(&self) -> bool {
+        self.missing().next().is_none()
+    }
+
+    /// What this CPU lacks of what it needs.
+    pub fn missing(&self) -> impl Iterator<Item = &'static str> {
+        let lacking = |feature: &&Feature| !(feature.detect)();
+        self.needs.iter().filter(lacking).map(|f| f.name)
+    }
+
+    /// What it needs, in words.
+    pub fn needs_in_words(&self) -> String {
+        if self.needs.is_empty() {
+            return "nothing".to_owned();
+        }
+        let names: Vec<_> = self.needs.iter().map(|feature| feature.name).collect();
+        names.join(", ")
+    }
+
     /// Proof that this CPU has it.
     pub fn ready(&'static self) -> Option<Ready> {
-        (self.detect)().then(|| Ready(self, float::Floats::for_isa(self.name)))
+        self.detect()
+            .then(|| Ready(self, float::Floats::for_isa(self.name)))
     }
 }
 
@@ -248,6 +290,19 @@ impl Ready {
         }
     }
 
+    /// Whether there is a fast way to unpack a type.
+    pub fn unpacks_fast(self, quant: &QuantType) -> bool {
+        (self.0.kernels.unpack)(quant).is_some()
+    }
+
+    /// Runs `rounds` rounds of [`Peak`] and says how many multiply-adds that were.
+    pub fn peak(self, rounds: usize) -> u64 {
+        let peak = self.0.kernels.peak;
+        // SAFETY: the CPU has the instructions (`Ready`).
+        unsafe { (peak.run)(rounds) };
+        peak.multiply_adds as u64 * rounds as u64
+    }
+
     /// The kernel for many columns, if there is one.
     pub fn tile(self) -> Option<ReadyTile> {
         self.0.kernels.tile.map(ReadyTile)
@@ -262,6 +317,11 @@ impl ReadyTile {
     /// Rows of a slab.
     pub fn rows(self) -> usize {
         self.0.rows
+    }
+
+    /// Columns whose sums are in registers together.
+    pub fn columns(self) -> usize {
+        self.0.columns
     }
 
     /// Whether activations are biased by 128.

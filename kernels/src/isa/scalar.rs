@@ -1,20 +1,36 @@
 //! Plain Rust: what every CPU runs, and what the other instruction sets are compared with.
 
-use super::{Columns, Isa, Kernels, UNIT, Unpacked};
+use super::{Columns, Isa, Kernels, Peak, UNIT, Unpacked};
+use std::hint::black_box;
 
 /// The scalar instruction set.
 pub static SCALAR: Isa = Isa {
     name: "scalar",
-    needs: "nothing",
-    detect: || true,
+    needs: &[],
     kernels: Kernels {
         quantize: quantize_plain,
         dot: |_| None,
         dot_unpacked: dot_plain,
         unpack: |_| None,
         tile: None,
+        peak: Peak {
+            multiply_adds: UNIT,
+            run: peak,
+        },
     },
 };
+
+/// Codes come from the first-level cache: plain Rust has no say over registers.
+unsafe fn peak(rounds: usize) {
+    let (a, b) = ([3i8; UNIT], [5i8; UNIT]);
+    let mut sum = 0i32;
+    for _ in 0..rounds {
+        let (a, b) = (black_box(&a), black_box(&b));
+        let products = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b));
+        sum = sum.wrapping_add(products.sum());
+    }
+    black_box(sum);
+}
 
 unsafe fn quantize_plain(x: &[f32], codes: &mut [i8]) -> f32 {
     quantize(x, codes)

@@ -9,7 +9,7 @@ mod strips;
 mod topology;
 
 pub use strips::{Grid, MAX_GRIDS, Strip};
-pub use topology::performance_cores;
+pub use topology::{Topology, last_cache_bytes, performance_cores};
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

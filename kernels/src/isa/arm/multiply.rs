@@ -4,6 +4,7 @@
 
 use std::arch::aarch64::*;
 use std::arch::asm;
+use std::hint::black_box;
 
 /// Products of sixteen pairs of bytes.
 pub trait Multiply: Copy {
@@ -11,6 +12,42 @@ pub trait Multiply: Copy {
     /// # Safety
     /// The CPU must have the instruction; |a| ≤ 128, |b| ≤ 127.
     unsafe fn dot(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t;
+
+    /// Multiply-adds of [`Multiply::peak`].
+    const PEAK: usize = 16;
+    /// The instruction that multiplies most.
+    /// # Safety
+    /// The CPU must have the instruction.
+    #[inline(always)]
+    unsafe fn peak(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+        // SAFETY: the caller's promise.
+        unsafe { Self::dot(sums, a, b) }
+    }
+}
+
+/// Sums in flight in [`peak`]: four cycles of latency on up to four ports.
+pub const PEAK_SUMS: usize = 12;
+
+/// See [`crate::isa::Peak`].
+/// # Safety
+/// The CPU must have `M`'s instruction.
+#[inline(always)]
+pub unsafe fn peak<M: Multiply>(rounds: usize) {
+    // SAFETY: the caller's promise; `vdup` is NEON.
+    unsafe {
+        // What the compiler doesn't know to be equal it can't merge.
+        let mut sums = black_box([vdupq_n_s32(0); PEAK_SUMS]);
+        let factors = black_box([vdupq_n_s8(1); PEAK_SUMS]);
+        let other = vdupq_n_s8(1);
+        for _ in 0..rounds {
+            // One load a round keeps products from being computed once for all rounds.
+            let other = *black_box(&other);
+            for (sum, factor) in sums.iter_mut().zip(factors) {
+                *sum = M::peak(*sum, factor, other);
+            }
+        }
+        black_box(sums);
+    }
 }
 
 /// NEON alone.
@@ -52,6 +89,13 @@ impl Multiply for Smmla {
     unsafe fn dot(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
         // SAFETY: CPUs with i8mm have dotprod; `detect` asks for both.
         unsafe { Sdot::dot(sums, a, b) }
+    }
+
+    const PEAK: usize = 32;
+    #[inline(always)]
+    unsafe fn peak(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+        // SAFETY: the caller's promise.
+        unsafe { smmla(sums, a, b) }
     }
 }
 

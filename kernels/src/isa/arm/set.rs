@@ -7,7 +7,8 @@ macro_rules! kernels {
         use crate::isa::arm::layouts::{self, Layout};
         use crate::isa::arm::{dot, multiply, tile};
         use crate::isa::{
-            Columns, DotRows, Kernels, Slab, SlabRows, Tile, TileColumns, UnpackUnit, Unpacked,
+            Columns, DotRows, Kernels, Peak, Slab, SlabRows, Tile, TileColumns, UnpackUnit,
+            Unpacked,
         };
 
         const KERNELS: Kernels = Kernels {
@@ -17,11 +18,22 @@ macro_rules! kernels {
             unpack: |quant| crate::isa::arm::set::by_layout!(quant, unpack as UnpackUnit),
             tile: Some(Tile {
                 rows: tile::ROWS,
+                columns: 2 * $pairs,
                 unsigned_activations: false,
                 pack,
                 run,
             }),
+            peak: Peak {
+                multiply_adds: multiply::PEAK_SUMS * <$multiply as multiply::Multiply>::PEAK,
+                run: peak,
+            },
         };
+
+        #[target_feature(enable = $features)]
+        unsafe fn peak(rounds: usize) {
+            // SAFETY: these features are what it asks for.
+            unsafe { multiply::peak::<$multiply>(rounds) }
+        }
 
         #[target_feature(enable = $features)]
         unsafe fn quantize(x: &[f32], codes: &mut [i8]) -> f32 {

@@ -1,17 +1,12 @@
 //! AVX2 with FMA and F16C: every x86 laptop since 2013 or so.
 
-use super::maddubs;
+use super::{maddubs, peak};
 use crate::isa::{Isa, Kernels, Tile};
 
 /// The instruction set.
 pub static AVX2: Isa = Isa {
     name: "avx2",
-    needs: "AVX2, FMA, F16C",
-    detect: || {
-        is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c")
-    },
+    needs: super::set::features!("AVX2" "avx2", "FMA" "fma", "F16C" "f16c"),
     kernels: Kernels {
         quantize,
         dot: dot_of,
@@ -19,10 +14,12 @@ pub static AVX2: Isa = Isa {
         unpack: unpack_of,
         tile: Some(Tile {
             rows: maddubs::ROWS,
+            columns: maddubs::COLUMNS,
             unsigned_activations: false,
             pack: pack_slab,
             run: run_slab,
         }),
+        peak: peak::MADDUBS,
     },
 };
 

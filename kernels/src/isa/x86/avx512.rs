@@ -1,22 +1,18 @@
 //! AVX-512 VNNI with 512-bit tiles: servers, Zen 4 and later, some laptops.
 
-use super::tile;
+use super::{peak, tile};
 use crate::isa::{Isa, Kernels, Tile};
+
+/// Columns of the tile.
+const COLUMNS: usize = 6;
 
 /// The instruction set.
 pub static AVX512: Isa = Isa {
     name: "avx512",
-    needs: "AVX-512 F, BW, DQ, VL and VNNI, AVX2, FMA, F16C",
-    detect: || {
-        is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c")
-            && is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512vnni")
-    },
+    needs: super::set::features!(
+        "AVX2" "avx2", "FMA" "fma", "F16C" "f16c", "AVX-512 F" "avx512f", "AVX-512 BW" "avx512bw",
+        "AVX-512 DQ" "avx512dq", "AVX-512 VL" "avx512vl", "AVX-512 VNNI" "avx512vnni"
+    ),
     kernels: Kernels {
         quantize,
         dot: dot_of,
@@ -24,10 +20,12 @@ pub static AVX512: Isa = Isa {
         unpack: unpack_of,
         tile: Some(Tile {
             rows: tile::slab_rows::<tile::Zmm>(),
+            columns: COLUMNS,
             unsigned_activations: true,
             pack: pack_slab,
             run: run_slab,
         }),
+        peak: peak::VNNI_512,
     },
 };
 
@@ -45,5 +43,5 @@ unsafe fn pack_slab(from: &SlabRows<'_>, slab: &mut Slab<'_>) {
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 unsafe fn run_slab(slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]) {
     // SAFETY: as above.
-    unsafe { tile::run::<tile::Zmm, 6>(slab, x, sums) }
+    unsafe { tile::run::<tile::Zmm, COLUMNS>(slab, x, sums) }
 }

@@ -1,18 +1,15 @@
 //! AVX-VNNI: 256-bit integer dots on laptops without AVX-512 (Alder Lake and later).
 
-use super::tile;
+use super::{peak, tile};
 use crate::isa::{Isa, Kernels, Tile};
+
+/// Columns of the tile.
+const COLUMNS: usize = 4;
 
 /// The instruction set.
 pub static AVX_VNNI: Isa = Isa {
     name: "avxvnni",
-    needs: "AVX-VNNI, AVX2, FMA, F16C",
-    detect: || {
-        is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c")
-            && is_x86_feature_detected!("avxvnni")
-    },
+    needs: super::set::features!("AVX2" "avx2", "FMA" "fma", "F16C" "f16c", "AVX-VNNI" "avxvnni"),
     kernels: Kernels {
         quantize,
         dot: dot_of,
@@ -20,10 +17,12 @@ pub static AVX_VNNI: Isa = Isa {
         unpack: unpack_of,
         tile: Some(Tile {
             rows: tile::slab_rows::<tile::Ymm>(),
+            columns: COLUMNS,
             unsigned_activations: true,
             pack: pack_slab,
             run: run_slab,
         }),
+        peak: peak::VNNI,
     },
 };
 
@@ -38,5 +37,5 @@ unsafe fn pack_slab(from: &SlabRows<'_>, slab: &mut Slab<'_>) {
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 unsafe fn run_slab(slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]) {
     // SAFETY: as above.
-    unsafe { tile::run::<tile::Ymm, 4>(slab, x, sums) }
+    unsafe { tile::run::<tile::Ymm, COLUMNS>(slab, x, sums) }
 }

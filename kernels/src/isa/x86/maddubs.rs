@@ -11,6 +11,8 @@ use std::arch::x86_64::*;
 
 /// Rows of a slab.
 pub const ROWS: usize = 16;
+/// Columns that are taken together.
+pub const COLUMNS: usize = 4;
 
 /// Steps of four codes (two products to a 16-bit lane) that fit in 16 bits with codes up to `largest` and activations
 /// up to 127.
@@ -93,7 +95,7 @@ unsafe fn columns<const G: usize, const S: usize>(
     x: &TileColumns<'_>,
     sums: &mut [f32],
 ) {
-    let blocks = x.count.div_ceil(4);
+    let blocks = x.count.div_ceil(COLUMNS);
     let mut first = 0;
     for block in 0..blocks {
         let count = (x.count - first).div_ceil(blocks - block);

@@ -5,6 +5,7 @@ mod dot;
 mod layouts;
 mod maddubs;
 mod pack;
+mod peak;
 mod set;
 mod tile;
 

@@ -65,4 +65,11 @@ macro_rules! by_layout {
     };
 }
 
-pub(super) use {by_layout, entry_points};
+/// CPU features, each by its name and by the compiler's name for it.
+macro_rules! features {
+    ($($name:literal $feature:tt),*) => {
+        &[$(crate::isa::Feature { name: $name, detect: || is_x86_feature_detected!($feature) }),*]
+    };
+}
+
+pub(super) use {by_layout, entry_points, features};
