@@ -8,6 +8,7 @@
 pub mod aligned;
 #[cfg(target_arch = "aarch64")]
 mod arm;
+mod blocks;
 pub mod float;
 pub mod parts;
 pub mod scalar;

@@ -3,8 +3,7 @@
 //! SAFETY, for the whole file: a layout reads only the bytes of the blocks it is asked for (`head`: eight blocks of 32 or
 //! one of 256; `codes`: one run of 32 codes); NEON is part of aarch64.
 
-#![allow(non_camel_case_types)] // the format's own names
-
+pub use crate::isa::blocks::*;
 use std::arch::aarch64::*;
 use std::arch::asm;
 
@@ -17,20 +16,10 @@ pub struct Head {
     pub mins: [f32; 16],
 }
 
-/// A type's blocks.
-pub trait Layout {
-    /// Its id in GGUF files.
-    const ID: u32;
-    /// Bytes of 256 weights.
-    const UNIT_BYTES: usize;
-    /// Bytes of 32 weights if blocks are that small; 0 for blocks of 256.
-    const SMALL_BLOCK: usize;
-    /// Sixteen groups of 16, not eight of 32.
-    const HALVES: bool;
+/// How a type's blocks unpack.
+pub trait Layout: Blocks {
     /// What `codes` has added to the type's codes, so that unpacking them needs no subtraction.
     const BIAS: i8;
-    /// Whether the type has mins.
-    const MINS: bool;
     /// Whether anything is to be taken off the products: mins, or the bias.
     const LOWERS: bool = Self::MINS || Self::BIAS != 0;
 
@@ -141,16 +130,9 @@ unsafe fn looked_up(nibbles: [uint8x16_t; 2]) -> [int8x16_t; 2] {
 
 /// The layout of a type of 32-blocks: a scale, perhaps an added minimum after it, and codes.
 macro_rules! small {
-    ($name:ident, $id:expr, $bytes:expr, bias: $bias:expr, mins: $mins:expr, |$block:ident| $codes:expr) => {
-        #[doc = concat!("Blocks of ", stringify!($name), ".")]
-        pub struct $name;
+    ($name:ident, bias: $bias:expr, |$block:ident| $codes:expr) => {
         impl Layout for $name {
-            const ID: u32 = $id;
-            const UNIT_BYTES: usize = 8 * $bytes;
-            const SMALL_BLOCK: usize = $bytes;
-            const HALVES: bool = false;
             const BIAS: i8 = $bias;
-            const MINS: bool = $mins;
             #[inline(always)]
             unsafe fn head(unit: *const u8) -> Head {
                 let mut head = Head {
@@ -159,11 +141,11 @@ macro_rules! small {
                 };
                 for i in 0..8 {
                     // SAFETY: see the head of the file.
-                    let scale = unsafe { half(unit.add(i * $bytes)) };
+                    let scale = unsafe { half(unit.add(i * Self::BYTES)) };
                     head.scales[i] = scale;
-                    head.mins[i] = if $mins {
+                    head.mins[i] = if Self::MINS {
                         // SAFETY: see the head of the file.
-                        -unsafe { half(unit.add(i * $bytes + 2)) }
+                        -unsafe { half(unit.add(i * Self::BYTES + 2)) }
                     } else {
                         scale * f32::from(Self::BIAS)
                     };
@@ -174,7 +156,7 @@ macro_rules! small {
             unsafe fn codes(unit: *const u8, run: usize) -> [int8x16_t; 2] {
                 // SAFETY: see the head of the file.
                 unsafe {
-                    let $block = unit.add(run * $bytes);
+                    let $block = unit.add(run * Self::BYTES);
                     $codes
                 }
             }
@@ -182,25 +164,18 @@ macro_rules! small {
     };
 }
 
-small!(Q4_0, 2, 18, bias: 8, mins: false, |block| signed(nibbles(block.add(2))));
-small!(Q4_1, 3, 20, bias: 0, mins: true, |block| signed(nibbles(block.add(4))));
-small!(Q5_0, 6, 22, bias: 16, mins: false, |block| signed(or(nibbles(block.add(6)), fifth_bits(block.add(2)))));
-small!(Q5_1, 7, 24, bias: 0, mins: true, |block| signed(or(nibbles(block.add(8)), fifth_bits(block.add(4)))));
-small!(Q8_0, 8, 34, bias: 0, mins: false, |block| signed(load2(block.add(2))));
-small!(IQ4_NL, 20, 18, bias: 0, mins: false, |block| looked_up(nibbles(block.add(2))));
+small!(Q4_0, bias: 8, |block| signed(nibbles(block.add(2))));
+small!(Q4_1, bias: 0, |block| signed(nibbles(block.add(4))));
+small!(Q5_0, bias: 16, |block| signed(or(nibbles(block.add(6)), fifth_bits(block.add(2)))));
+small!(Q5_1, bias: 0, |block| signed(or(nibbles(block.add(8)), fifth_bits(block.add(4)))));
+small!(Q8_0, bias: 0, |block| signed(load2(block.add(2))));
+small!(IQ4_NL, bias: 0, |block| looked_up(nibbles(block.add(2))));
 
 /// The layout of a type of 256-blocks.
 macro_rules! large {
-    ($name:ident, $id:expr, $bytes:expr, bias: $bias:expr, halves: $halves:expr, mins: $mins:expr, |$unit:ident| $head:expr, |$at:ident, $run:ident| $codes:expr) => {
-        #[doc = concat!("Blocks of ", stringify!($name), ".")]
-        pub struct $name;
+    ($name:ident, bias: $bias:expr, |$unit:ident| $head:expr, |$at:ident, $run:ident| $codes:expr) => {
         impl Layout for $name {
-            const ID: u32 = $id;
-            const UNIT_BYTES: usize = $bytes;
-            const SMALL_BLOCK: usize = 0;
-            const HALVES: bool = $halves;
             const BIAS: i8 = $bias;
-            const MINS: bool = $mins;
             #[inline(always)]
             unsafe fn head($unit: *const u8) -> Head {
                 // SAFETY: see the head of the file.
@@ -273,13 +248,13 @@ unsafe fn pairs(at: *const u8, run: usize) -> [uint8x16_t; 2] {
     unsafe { bits(load2(at.add(run / 4 * 32)), -((run % 4 * 2) as isize), 3) }
 }
 
-large!(Q2_K, 10, 84, bias: 0, halves: true, mins: true,
+large!(Q2_K, bias: 0,
     |unit| {
         let packed = unit.cast::<[u8; 16]>().read_unaligned();
         multiples(packed.map(|b| b & 15), half(unit.add(80)), packed.map(|b| b >> 4), half(unit.add(82)))
     },
     |unit, run| signed(pairs(unit.add(16), run)));
-large!(Q3_K, 11, 110, bias: 4, halves: true, mins: false,
+large!(Q3_K, bias: 4,
     |unit| {
         // Twelve bytes: low nibbles of scales 0..8 and 8..16, then four times two high bits; biased by 32.
         let (a, b, c) = (word(unit.add(96)), word(unit.add(100)), word(unit.add(104)));
@@ -288,16 +263,16 @@ large!(Q3_K, 11, 110, bias: 4, halves: true, mins: false,
         biased(packed.map(|b| b as i8 - 32), half(unit.add(108)), 4)
     },
     |unit, run| signed(or(pairs(unit.add(32), run), bits(load2(unit), 2 - run as isize, 4))));
-large!(Q4_K, 12, 144, bias: 0, halves: false, mins: true,
+large!(Q4_K, bias: 0,
     |unit| k_scales(unit),
     |unit, run| signed(bits(load2(unit.add(16 + run / 2 * 32)), -((run % 2 * 4) as isize), 15)));
-large!(Q5_K, 13, 176, bias: 0, halves: false, mins: true,
+large!(Q5_K, bias: 0,
 |unit| k_scales(unit),
 |unit, run| {
     let low = bits(load2(unit.add(48 + run / 2 * 32)), -((run % 2 * 4) as isize), 15);
     signed(or(low, bits(load2(unit.add(16)), 4 - run as isize, 16)))
 });
-large!(Q6_K, 14, 210, bias: 32, halves: true, mins: false,
+large!(Q6_K, bias: 32,
 |unit| biased(unit.add(192).cast::<[i8; 16]>().read_unaligned(), half(unit.add(208)), 32),
 |unit, run| {
     let (side, quarter) = (run / 4, run % 4);
@@ -305,7 +280,7 @@ large!(Q6_K, 14, 210, bias: 32, halves: true, mins: false,
     let low = bits(low, -((quarter / 2 * 4) as isize), 15);
     signed(or(low, bits(load2(unit.add(128 + side * 32)), 4 - 2 * quarter as isize, 48)))
 });
-large!(IQ4_XS, 23, 136, bias: 0, halves: false, mins: false,
+large!(IQ4_XS, bias: 0,
     |unit| {
         let low = word(unit.add(4));
         let high = u32::from(unit.add(2).cast::<u16>().read_unaligned());

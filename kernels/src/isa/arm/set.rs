@@ -90,7 +90,7 @@ macro_rules! by_layout {
     };
     ($quant:expr, $function:ident as $type:ty; $($name:ident)*) => {
         match $quant.id {
-            $(id if id == layouts::$name::ID => Some($function::<layouts::$name> as $type),)*
+            $(id if id == <layouts::$name as layouts::Blocks>::ID => Some($function::<layouts::$name> as $type),)*
             _ => None,
         }
     };

@@ -13,6 +13,13 @@ use std::arch::aarch64::*;
 /// Rows of a slab.
 pub const ROWS: usize = 8;
 
+/// Where the next codes of some pairs of columns lie.
+type Columns<const P: usize> = [[*const i8; 2]; P];
+
+/// Four sums of 0.
+// SAFETY: any bits are integers.
+const NONE: int32x4_t = unsafe { std::mem::transmute([0i32; 4]) };
+
 /// Sixteen codes deep, eight rows times pairs of columns.
 pub trait Pairs {
     /// Codes of a row that lie together in a slab.
@@ -20,43 +27,26 @@ pub trait Pairs {
     /// The integer sums of eight rows with two columns.
     type Sums: Copy;
     /// Zeros.
-    /// # Safety
-    /// For this and all below: the CPU must have the instructions.
-    unsafe fn zero() -> Self::Sums;
+    const ZERO: Self::Sums;
     /// Adds the products of the 128 codes at `weights` with sixteen of every column.
     /// # Safety
-    /// See `zero`; all pointers must be readable.
-    unsafe fn add<const P: usize>(
-        sums: &mut [Self::Sums; P],
-        weights: *const i8,
-        columns: &[[*const i8; 2]; P],
-    );
+    /// The CPU must have the instructions; all pointers must be readable.
+    unsafe fn add<const P: usize>(sums: &mut [Self::Sums; P], weights: *const i8, x: &Columns<P>);
     /// The sums of either column, rows in order.
     /// # Safety
-    /// See `zero`.
+    /// The CPU must have the instructions.
     unsafe fn finish(sums: Self::Sums) -> [[int32x4_t; 2]; 2];
 }
 
 impl Pairs for Sdot {
     const WORD: usize = 4;
     type Sums = [[int32x4_t; 2]; 2];
+    const ZERO: Self::Sums = [[NONE; 2]; 2];
     #[inline(always)]
-    unsafe fn zero() -> Self::Sums {
-        // SAFETY: NEON is part of aarch64.
-        [[unsafe { vdupq_n_s32(0) }; 2]; 2]
-    }
-    #[inline(always)]
-    unsafe fn add<const P: usize>(
-        sums: &mut [Self::Sums; P],
-        weights: *const i8,
-        columns: &[[*const i8; 2]; P],
-    ) {
+    unsafe fn add<const P: usize>(sums: &mut [Self::Sums; P], weights: *const i8, x: &Columns<P>) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut x = [[vdupq_n_s8(0); 2]; P];
-            for (x, column) in x.iter_mut().zip(columns) {
-                *x = [vld1q_s8(column[0]), vld1q_s8(column[1])];
-            }
+            let x = x.map(|[a, b]| [vld1q_s8(a), vld1q_s8(b)]);
             sdot_step::<P, 0>(sums, weights, &x);
             sdot_step::<P, 1>(sums, weights, &x);
             sdot_step::<P, 2>(sums, weights, &x);
@@ -93,23 +83,15 @@ impl Pairs for Widening {
     const WORD: usize = 4;
     /// Of each column, two lanes a row: rows 0 1, 2 3, 4 5, 6 7.
     type Sums = [[int32x4_t; 4]; 2];
+    const ZERO: Self::Sums = [[NONE; 4]; 2];
     #[inline(always)]
-    unsafe fn zero() -> Self::Sums {
-        // SAFETY: NEON is part of aarch64.
-        [[unsafe { vdupq_n_s32(0) }; 4]; 2]
-    }
-    #[inline(always)]
-    unsafe fn add<const P: usize>(
-        sums: &mut [Self::Sums; P],
-        weights: *const i8,
-        columns: &[[*const i8; 2]; P],
-    ) {
+    unsafe fn add<const P: usize>(sums: &mut [Self::Sums; P], weights: *const i8, x: &Columns<P>) {
         // SAFETY: the caller's promise.
         unsafe {
             // Two words at a time: two products of at most 128 · 127 fit in 16 bits.
             for word in [0, 2] {
                 let at = weights.add(word * 32);
-                for (sums, column) in sums.iter_mut().zip(columns) {
+                for (sums, column) in sums.iter_mut().zip(x) {
                     for (sums, column) in sums.iter_mut().zip(column) {
                         let x = column.add(word * 4).cast::<[i32; 2]>().read_unaligned();
                         let x = [
@@ -143,29 +125,20 @@ impl Pairs for Smmla {
     const WORD: usize = 8;
     /// Two rows times two columns each: rows 0 1, 2 3, 4 5, 6 7.
     type Sums = [int32x4_t; 4];
+    const ZERO: Self::Sums = [NONE; 4];
     #[inline(always)]
-    unsafe fn zero() -> Self::Sums {
-        // SAFETY: NEON is part of aarch64.
-        [unsafe { vdupq_n_s32(0) }; 4]
-    }
-    #[inline(always)]
-    unsafe fn add<const P: usize>(
-        sums: &mut [Self::Sums; P],
-        weights: *const i8,
-        columns: &[[*const i8; 2]; P],
-    ) {
+    unsafe fn add<const P: usize>(sums: &mut [Self::Sums; P], weights: *const i8, x: &Columns<P>) {
         // SAFETY: the caller's promise.
         unsafe {
             // Eight codes of both columns in one vector, then the next eight.
-            let mut x = [[vdupq_n_s8(0); 2]; P];
-            for (x, column) in x.iter_mut().zip(columns) {
-                let a = vreinterpretq_s64_s8(vld1q_s8(column[0]));
-                let b = vreinterpretq_s64_s8(vld1q_s8(column[1]));
-                *x = [
+            let x = x.map(|[a, b]| {
+                let a = vreinterpretq_s64_s8(vld1q_s8(a));
+                let b = vreinterpretq_s64_s8(vld1q_s8(b));
+                [
                     vreinterpretq_s8_s64(vzip1q_s64(a, b)),
                     vreinterpretq_s8_s64(vzip2q_s64(a, b)),
-                ];
-            }
+                ]
+            });
             for word in 0..2 {
                 for rows in 0..4 {
                     let w = vld1q_s8(weights.add(word * 64 + rows * 16));
@@ -267,7 +240,7 @@ unsafe fn tile<T: Pairs, const P: usize, const G: usize>(
             let end = slab.groups.min(group + ACTIVATION_GROUP / G);
             let mut scaled = [[[zero; 2]; 2]; P];
             while group < end {
-                let mut products = [T::zero(); P];
+                let mut products = [T::ZERO; P];
                 for _ in 0..G / 16 {
                     T::add(&mut products, weights, &columns);
                     weights = weights.add(16 * ROWS);

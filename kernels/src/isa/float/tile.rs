@@ -30,45 +30,25 @@ pub fn tile_product<S: Simd>(
     assert!(b.len() >= depth * panel && c.len() >= rows * panel);
     let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
     let mut row = 0;
+    macro_rules! block {
+        ($rows:literal) => {{
+            let (a, c) = (a.add(row * a_steps.0), c.add(row * panel));
+            tile_block::<S, $rows>(s, a, a_steps, depth, b, c, accumulate);
+            row += $rows;
+        }};
+    }
     // SAFETY: row + block <= rows in every call, so all accesses lie inside what was checked above.
     unsafe {
         if S::LANES == 16 {
             while row + 8 <= rows {
-                tile_block::<S, 8>(
-                    s,
-                    a.add(row * a_steps.0),
-                    a_steps,
-                    depth,
-                    b,
-                    c.add(row * panel),
-                    accumulate,
-                );
-                row += 8;
+                block!(8);
             }
         }
         while row + 4 <= rows {
-            tile_block::<S, 4>(
-                s,
-                a.add(row * a_steps.0),
-                a_steps,
-                depth,
-                b,
-                c.add(row * panel),
-                accumulate,
-            );
-            row += 4;
+            block!(4);
         }
         while row < rows {
-            tile_block::<S, 1>(
-                s,
-                a.add(row * a_steps.0),
-                a_steps,
-                depth,
-                b,
-                c.add(row * panel),
-                accumulate,
-            );
-            row += 1;
+            block!(1);
         }
     }
 }
@@ -305,87 +285,29 @@ pub fn weighted_rows<S: Simd, K: WideRows>(
             unsafe {
                 let w = weights.add(row * weight_step);
                 let out = out.add(row * out_step + at);
+                macro_rules! block {
+                    ($rows:literal, $vectors:literal) => {
+                        weighted_block::<S, K, $rows, $vectors>(
+                            s,
+                            w,
+                            weight_step,
+                            values,
+                            count,
+                            at,
+                            out,
+                            out_step,
+                        )
+                    };
+                }
                 match (here, vectors) {
-                    (1, 4) => weighted_block::<S, K, 1, 4>(
-                        s,
-                        w,
-                        weight_step,
-                        values,
-                        count,
-                        at,
-                        out,
-                        out_step,
-                    ),
-                    (2, 4) => weighted_block::<S, K, 2, 4>(
-                        s,
-                        w,
-                        weight_step,
-                        values,
-                        count,
-                        at,
-                        out,
-                        out_step,
-                    ),
-                    (3, 4) => weighted_block::<S, K, 3, 4>(
-                        s,
-                        w,
-                        weight_step,
-                        values,
-                        count,
-                        at,
-                        out,
-                        out_step,
-                    ),
-                    (_, 4) => weighted_block::<S, K, 4, 4>(
-                        s,
-                        w,
-                        weight_step,
-                        values,
-                        count,
-                        at,
-                        out,
-                        out_step,
-                    ),
-                    (1, _) => weighted_block::<S, K, 1, 1>(
-                        s,
-                        w,
-                        weight_step,
-                        values,
-                        count,
-                        at,
-                        out,
-                        out_step,
-                    ),
-                    (2, _) => weighted_block::<S, K, 2, 1>(
-                        s,
-                        w,
-                        weight_step,
-                        values,
-                        count,
-                        at,
-                        out,
-                        out_step,
-                    ),
-                    (3, _) => weighted_block::<S, K, 3, 1>(
-                        s,
-                        w,
-                        weight_step,
-                        values,
-                        count,
-                        at,
-                        out,
-                        out_step,
-                    ),
-                    (_, _) => weighted_block::<S, K, 4, 1>(
-                        s,
-                        w,
-                        weight_step,
-                        values,
-                        count,
-                        at,
-                        out,
-                        out_step,
-                    ),
+                    (1, 4) => block!(1, 4),
+                    (2, 4) => block!(2, 4),
+                    (3, 4) => block!(3, 4),
+                    (_, 4) => block!(4, 4),
+                    (1, _) => block!(1, 1),
+                    (2, _) => block!(2, 1),
+                    (3, _) => block!(3, 1),
+                    (_, _) => block!(4, 1),
                 }
             }
             row += here;

@@ -3,8 +3,7 @@
 //! SAFETY, for the whole file: a layout reads only the bytes of the blocks it is asked for (`head`: eight blocks of 32 or
 //! one of 256; `codes`: one run of 32 codes), and the callers' `target_feature` says the CPU has AVX2, FMA and F16C.
 
-#![allow(non_camel_case_types)] // the format's own names
-
+pub use crate::isa::blocks::*;
 use std::arch::x86_64::*;
 
 /// Scales and mins of one unit, eight groups of 32 or sixteen of 16.
@@ -16,20 +15,10 @@ pub struct Head {
     pub mins: [__m256; 2],
 }
 
-/// A type's blocks.
-pub trait Layout {
-    /// Its id in GGUF files.
-    const ID: u32;
-    /// Bytes of 256 weights.
-    const UNIT_BYTES: usize;
-    /// Bytes of 32 weights if blocks are that small; 0 for blocks of 256.
-    const SMALL_BLOCK: usize;
-    /// Sixteen groups of 16, not eight of 32.
-    const HALVES: bool;
+/// How a type's blocks unpack.
+pub trait Layout: Blocks {
     /// What `codes` adds to the type's codes so that they are unsigned; `None`: they are signed.
     const BIAS: Option<u8>;
-    /// Whether the type has mins.
-    const MINS: bool;
     /// Whether anything is to be taken off the products: mins, or the bias.
     const LOWERS: bool = Self::MINS || matches!(Self::BIAS, Some(1..));
 
@@ -131,16 +120,9 @@ unsafe fn times(scales: __m256, factor: f32) -> __m256 {
 
 /// The layout of a type of 32-blocks with one scale.
 macro_rules! small {
-    ($name:ident, $id:expr, $bytes:expr, $bias:expr, mins: $mins:expr, |$at:ident| $head:expr, |$block:ident| $codes:expr) => {
-        #[doc = concat!("Blocks of ", stringify!($name), ".")]
-        pub struct $name;
+    ($name:ident, bias: $bias:expr, |$at:ident| $head:expr, |$block:ident| $codes:expr) => {
         impl Layout for $name {
-            const ID: u32 = $id;
-            const UNIT_BYTES: usize = 8 * $bytes;
-            const SMALL_BLOCK: usize = $bytes;
-            const HALVES: bool = false;
             const BIAS: Option<u8> = $bias;
-            const MINS: bool = $mins;
             #[inline(always)]
             unsafe fn head($at: *const u8) -> Head {
                 // SAFETY: see the head of the file.
@@ -150,7 +132,7 @@ macro_rules! small {
             unsafe fn codes(unit: *const u8, run: usize) -> __m256i {
                 // SAFETY: see the head of the file.
                 unsafe {
-                    let $block = unit.add(run * $bytes);
+                    let $block = unit.add(run * Self::BYTES);
                     $codes
                 }
             }
@@ -199,22 +181,22 @@ unsafe fn with_added(at: *const u8, step: usize) -> Head {
     }
 }
 
-small!(Q4_0, 2, 18, Some(8), mins: false,
+small!(Q4_0, bias: Some(8),
     |at| biased(halves(at, 18), 8.0),
     |block| nibbles(block.add(2)));
-small!(Q4_1, 3, 20, Some(0), mins: true,
+small!(Q4_1, bias: Some(0),
     |at| with_added(at, 20),
     |block| nibbles(block.add(4)));
-small!(Q5_0, 6, 22, Some(16), mins: false,
+small!(Q5_0, bias: Some(16),
     |at| biased(halves(at, 22), 16.0),
     |block| _mm256_or_si256(nibbles(block.add(6)), fifth_bits(block.add(2))));
-small!(Q5_1, 7, 24, Some(0), mins: true,
+small!(Q5_1, bias: Some(0),
     |at| with_added(at, 24),
     |block| _mm256_or_si256(nibbles(block.add(8)), fifth_bits(block.add(4))));
-small!(Q8_0, 8, 34, None, mins: false,
+small!(Q8_0, bias: None,
     |at| Head { scales: [halves(at, 34); 2], mins: zero2() },
     |block| load32(block.add(2)));
-small!(IQ4_NL, 20, 18, None, mins: false,
+small!(IQ4_NL, bias: None,
     |at| Head { scales: [halves(at, 18); 2], mins: zero2() },
     |block| looked_up(&crate::quant::iq4_nl::CODES, nibbles(block.add(2))));
 
@@ -266,16 +248,9 @@ unsafe fn signed_bytes(bytes: __m128i, scale: __m256) -> [__m256; 2] {
 
 /// The layout of a type of 256-blocks.
 macro_rules! large {
-    ($name:ident, $id:expr, $bytes:expr, $bias:expr, halves: $halves:expr, mins: $mins:expr, |$unit:ident| $head:expr, |$at:ident, $run:ident| $codes:expr) => {
-        #[doc = concat!("Blocks of ", stringify!($name), ".")]
-        pub struct $name;
+    ($name:ident, bias: $bias:expr, |$unit:ident| $head:expr, |$at:ident, $run:ident| $codes:expr) => {
         impl Layout for $name {
-            const ID: u32 = $id;
-            const UNIT_BYTES: usize = $bytes;
-            const SMALL_BLOCK: usize = 0;
-            const HALVES: bool = $halves;
             const BIAS: Option<u8> = $bias;
-            const MINS: bool = $mins;
             #[inline(always)]
             unsafe fn head($unit: *const u8) -> Head {
                 // SAFETY: see the head of the file.
@@ -310,7 +285,7 @@ unsafe fn masked(bytes: __m256i, mask: i8) -> __m256i {
     unsafe { _mm256_and_si256(bytes, _mm256_set1_epi8(mask)) }
 }
 
-large!(Q2_K, 10, 84, Some(0), halves: true, mins: true,
+large!(Q2_K, bias: Some(0),
     |unit| {
         let packed = load16(unit);
         let low = _mm_and_si128(packed, _mm_set1_epi8(15));
@@ -321,7 +296,7 @@ large!(Q2_K, 10, 84, Some(0), halves: true, mins: true,
         }
     },
     |unit, run| masked(right(load32(unit.add(16 + run / 4 * 32)), run % 4 * 2), 3));
-large!(Q3_K, 11, 110, Some(4), halves: true, mins: false,
+large!(Q3_K, bias: Some(4),
 |unit| {
     // Twelve bytes: low nibbles of scales 0..8 and 8..16, then four times two high bits; biased by 32.
     let word = |at: usize| unit.add(at).cast::<u32>().read_unaligned();
@@ -343,10 +318,10 @@ large!(Q3_K, 11, 110, Some(4), halves: true, mins: false,
     let high = if run < 2 { left(high, 2 - run) } else { right(high, run - 2) };
     _mm256_or_si256(low, masked(high, 4))
 });
-large!(Q4_K, 12, 144, Some(0), halves: false, mins: true,
+large!(Q4_K, bias: Some(0),
     |unit| k_scales(unit),
     |unit, run| masked(right(load32(unit.add(16 + run / 2 * 32)), run % 2 * 4), 15));
-large!(Q5_K, 13, 176, Some(0), halves: false, mins: true,
+large!(Q5_K, bias: Some(0),
 |unit| k_scales(unit),
 |unit, run| {
     let low = masked(right(load32(unit.add(48 + run / 2 * 32)), run % 2 * 4), 15);
@@ -354,7 +329,7 @@ large!(Q5_K, 13, 176, Some(0), halves: false, mins: true,
     let high = if run < 4 { left(high, 4 - run) } else { right(high, run - 4) };
     _mm256_or_si256(low, masked(high, 16))
 });
-large!(Q6_K, 14, 210, Some(32), halves: true, mins: false,
+large!(Q6_K, bias: Some(32),
 |unit| {
     let scales = signed_bytes(load16(unit.add(192)), splat_half(unit.add(208)));
     Head { scales, mins: [times(scales[0], 32.0), times(scales[1], 32.0)] }
@@ -367,7 +342,7 @@ large!(Q6_K, 14, 210, Some(32), halves: true, mins: false,
     let high = if quarter < 2 { left(high, 4 - 2 * quarter) } else { right(high, 2 * quarter - 4) };
     _mm256_or_si256(low, masked(high, 48))
 });
-large!(IQ4_XS, 23, 136, None, halves: false, mins: false,
+large!(IQ4_XS, bias: None,
     |unit| {
         let low = unit.add(4).cast::<u32>().read_unaligned();
         let high = u32::from(unit.add(2).cast::<u16>().read_unaligned());

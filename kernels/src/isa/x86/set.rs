@@ -59,7 +59,7 @@ macro_rules! by_layout {
     };
     ($quant:expr, $function:ident; $($name:ident)*) => {
         match $quant.id {
-            $(id if id == layouts::$name::ID => Some($function::<layouts::$name>),)*
+            $(id if id == <layouts::$name as layouts::Blocks>::ID => Some($function::<layouts::$name>),)*
             _ => None,
         }
     };

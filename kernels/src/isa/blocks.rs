@@ -1,0 +1,62 @@
+//! The types that have fast layouts, as types of Rust, and what every layout takes from the type itself: sizes, groups,
+//! whether there are mins. How their codes unpack is each architecture's own affair.
+
+#![allow(non_camel_case_types)] // the format's own names
+
+use super::UNIT;
+use crate::quant::{self, QuantType};
+
+/// A type's blocks in units of 256 codes.
+pub trait Blocks {
+    /// The type.
+    const QUANT: &'static QuantType;
+    /// Its id in GGUF files.
+    const ID: u32 = Self::QUANT.id;
+    /// Bytes of a block.
+    const BYTES: usize = Self::QUANT.block_bytes;
+    /// Bytes of 256 weights.
+    const UNIT_BYTES: usize = UNIT / Self::QUANT.block_elements * Self::BYTES;
+    /// Bytes of 32 weights if blocks are that small; 0 for blocks of 256.
+    const SMALL_BLOCK: usize = if Self::QUANT.block_elements == 32 {
+        Self::BYTES
+    } else {
+        0
+    };
+    /// Sixteen groups of 16, not eight of 32.
+    const HALVES: bool = match &Self::QUANT.codes {
+        Some(codes) => codes.group == 16,
+        None => false,
+    };
+    /// Whether the type has mins.
+    const MINS: bool = match &Self::QUANT.codes {
+        Some(codes) => codes.has_mins,
+        None => false,
+    };
+}
+
+macro_rules! blocks {
+    ($($module:ident::$name:ident),*) => {
+        $(
+            #[doc = concat!("Blocks of ", stringify!($name), ".")]
+            pub struct $name;
+            impl Blocks for $name {
+                const QUANT: &'static QuantType = &quant::$module::$name;
+            }
+        )*
+    };
+}
+
+blocks!(
+    q4_0::Q4_0,
+    q4_1::Q4_1,
+    q5_0::Q5_0,
+    q5_1::Q5_1,
+    q8_0::Q8_0,
+    q2_k::Q2_K,
+    q3_k::Q3_K,
+    q4_k::Q4_K,
+    q5_k::Q5_K,
+    q6_k::Q6_K,
+    iq4_nl::IQ4_NL,
+    iq4_xs::IQ4_XS
+);
