@@ -266,7 +266,7 @@ pub fn common_prefix(held: &[u32], wanted: &[u32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenizer::Definition;
+    use crate::tokenizer::{Definition, Roles};
 
     /// Byte tokens, and three control tokens.
     fn tokenizer(add_bos: bool) -> Tokenizer {
@@ -284,8 +284,11 @@ mod tests {
             tokens,
             token_types: types.into(),
             merges: vec!["a b"],
-            bos: Some(0),
-            eos: Some(1),
+            roles: Roles {
+                bos: Some(0),
+                eos: Some(1),
+                ..Roles::default()
+            },
             add_bos: Some(add_bos),
             ..Definition::default()
         })

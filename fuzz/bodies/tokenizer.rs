@@ -4,7 +4,7 @@
 //! An input is five bytes of settings, then the tokens up to a 0xFF byte (separated by 0xFE), the merges up to the
 //! next, and the text.
 
-use gristmill_engine::tokenizer::{Definition, TOKENIZERS, Tokenizer};
+use gristmill_engine::tokenizer::{Definition, Roles, TOKENIZERS, Tokenizer};
 
 const PRE: &[&str] = &[
     "default",
@@ -99,12 +99,15 @@ pub fn run(data: &[u8]) {
             Default::default()
         },
         merges: merges.iter().map(String::as_str).collect(),
-        bos: id(0),
-        eos: id(1),
-        eot: id(2),
-        unknown: id(3),
-        separator: id(4),
-        padding: id(5),
+        roles: Roles {
+            bos: id(0),
+            eos: id(1),
+            eot: id(2),
+            unknown: id(3),
+            separator: id(4),
+            padding: id(5),
+            ..Roles::default()
+        },
         add_bos: bit(4).then_some(bit(5)),
         add_eos: bit(4).then_some(bit(6)),
         add_space_prefix: bit(7).then_some(bit(6)),

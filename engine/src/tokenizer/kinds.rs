@@ -160,19 +160,16 @@ pub(super) fn settings(
         }
     };
     let default_bos = defaults.bos.filter(|_| !pre.is_some_and(|pre| pre.no_bos));
+    let named = &definition.roles;
     let roles = Roles {
-        bos: id("bos_token_id", definition.bos, default_bos),
-        eos: id("eos_token_id", definition.eos, defaults.eos),
-        eot: id("eot_token_id", definition.eot, None),
-        eom: id("eom_token_id", definition.eom, None),
-        unknown: id("unknown_token_id", definition.unknown, defaults.unknown),
-        separator: id(
-            "seperator_token_id",
-            definition.separator,
-            defaults.separator,
-        ),
-        padding: id("padding_token_id", definition.padding, defaults.padding),
-        mask: id("mask_token_id", definition.mask, defaults.mask),
+        bos: id("bos_token_id", named.bos, default_bos),
+        eos: id("eos_token_id", named.eos, defaults.eos),
+        eot: id("eot_token_id", named.eot, None),
+        eom: id("eom_token_id", named.eom, None),
+        unknown: id("unknown_token_id", named.unknown, defaults.unknown),
+        separator: id("seperator_token_id", named.separator, defaults.separator),
+        padding: id("padding_token_id", named.padding, defaults.padding),
+        mask: id("mask_token_id", named.mask, defaults.mask),
     };
     let mut add_bos = definition
         .add_bos

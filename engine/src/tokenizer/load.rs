@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use gristmill_gguf::{KeyError, Metadata};
 
+use super::special::Roles;
 use super::vocabulary::{Kind, Vocabulary};
 use crate::Error;
 
@@ -26,22 +27,8 @@ pub struct Definition<'a> {
     pub name: &'a str,
     /// `general.architecture`.
     pub architecture: &'a str,
-    /// `tokenizer.ggml.bos_token_id` (for BERT: `cls_token_id` where that is absent).
-    pub bos: Option<u32>,
-    /// `tokenizer.ggml.eos_token_id`.
-    pub eos: Option<u32>,
-    /// `tokenizer.ggml.eot_token_id`.
-    pub eot: Option<u32>,
-    /// `tokenizer.ggml.eom_token_id`.
-    pub eom: Option<u32>,
-    /// `tokenizer.ggml.unknown_token_id`.
-    pub unknown: Option<u32>,
-    /// `tokenizer.ggml.seperator_token_id` (spelt like this in files).
-    pub separator: Option<u32>,
-    /// `tokenizer.ggml.padding_token_id`.
-    pub padding: Option<u32>,
-    /// `tokenizer.ggml.mask_token_id`.
-    pub mask: Option<u32>,
+    /// Ids with a part to play.
+    pub roles: Roles,
     /// `tokenizer.ggml.fim_{pre,suf,mid,pad,rep,sep}_token_id`, by role: prefix, suffix, middle, pad, rep, sep.
     pub fill_in_the_middle: Vec<(&'static str, u32)>,
     /// `tokenizer.ggml.add_bos_token`.
@@ -101,14 +88,16 @@ impl<'a> Definition<'a> {
             merges: texts("merges")?,
             name: metadata.string_or("general.name", "")?,
             architecture: metadata.string_or("general.architecture", "")?,
-            bos: id("bos")?.or(id("cls")?),
-            eos: id("eos")?,
-            eot: id("eot")?,
-            eom: id("eom")?,
-            unknown: id("unknown")?,
-            separator: id("seperator")?,
-            padding: id("padding")?,
-            mask: id("mask")?,
+            roles: Roles {
+                bos: id("bos")?.or(id("cls")?),
+                eos: id("eos")?,
+                eot: id("eot")?,
+                eom: id("eom")?,
+                unknown: id("unknown")?,
+                separator: id("seperator")?,
+                padding: id("padding")?,
+                mask: id("mask")?,
+            },
             fill_in_the_middle,
             add_bos: flag("add_bos_token")?,
             add_eos: flag("add_eos_token")?,

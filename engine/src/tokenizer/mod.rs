@@ -30,6 +30,7 @@ mod words;
 use kinds::Settings;
 pub use kinds::{TOKENIZERS, TokenizerKind};
 pub use load::Definition;
+pub use special::Roles;
 use special::{Fragment, Specials};
 pub use stream::DetokStream;
 use vocabulary::{Kind, Vocabulary};

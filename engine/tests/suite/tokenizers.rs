@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use crate::common;
-use gristmill_engine::tokenizer::{Definition, Tokenizer};
+use gristmill_engine::tokenizer::{Definition, Roles, Tokenizer};
 use gristmill_gguf::{Access, Gguf};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -324,7 +324,10 @@ fn doubtful_vocabularies_are_refused_or_said() {
     };
     assert!(warnings(&twice).contains("the text of another"));
     let outside = Definition {
-        eos: Some(4),
+        roles: Roles {
+            eos: Some(4),
+            ..Roles::default()
+        },
         ..base.clone()
     };
     assert!(warnings(&outside).contains("eos_token_id is 4"));
