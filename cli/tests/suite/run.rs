@@ -6,20 +6,17 @@ use predicates::str::contains;
 use serde_json::Value;
 use std::fs;
 
+/// A completion of so many tokens, as JSON, with more options.
+fn completion(place: &Place, tokens: &str, more: &[&str]) -> Value {
+    let common = ["-n", tokens, "--ignore-end", "--json"];
+    place.json("run", &[&common[..], more].concat())
+}
+
 #[test]
 fn run_prints_a_completion() {
     let place = Place::new();
-    let arguments = [
-        "-p",
-        "hello there",
-        "-n",
-        "12",
-        "--temp",
-        "0",
-        "--json",
-        "--ignore-end",
-    ];
-    let first = place.json("run", &arguments);
+    let greedy = ["-p", "hello there", "--temp", "0"];
+    let first = completion(&place, "12", &greedy);
     assert_eq!(
         keys(&first),
         ["prompt_ids", "ids", "text", "stop", "timings"]
@@ -41,7 +38,7 @@ fn run_prints_a_completion() {
         first["timings"]["prompt_tokens"],
         first["prompt_ids"].as_array().unwrap().len()
     );
-    let again = place.json("run", &arguments);
+    let again = completion(&place, "12", &greedy);
     assert_eq!(
         (&first["ids"], &first["text"]),
         (&again["ids"], &again["text"])
@@ -49,27 +46,15 @@ fn run_prints_a_completion() {
 
     // The same without JSON is the text and a newline.
     let text = place
-        .run("run", &arguments[..6])
-        .arg("--ignore-end")
+        .run("run", &greedy)
+        .args(["-n", "12", "--ignore-end"])
         .assert()
         .success();
     let printed = String::from_utf8_lossy(&text.get_output().stdout).into_owned();
     assert_eq!(printed, format!("{}\n", first["text"].as_str().unwrap()));
 
     let file = place.file("prompt.txt", "hello there");
-    let from_file = place.json(
-        "run",
-        &[
-            "-f",
-            &file,
-            "-n",
-            "12",
-            "--temp",
-            "0",
-            "--json",
-            "--ignore-end",
-        ],
-    );
+    let from_file = completion(&place, "12", &["-f", &file, "--temp", "0"]);
     assert_eq!(from_file["ids"], first["ids"]);
 }
 
@@ -77,57 +62,18 @@ fn run_prints_a_completion() {
 fn seeds_and_stop_strings() {
     let place = Place::new();
     let sample = |seed: &str| {
-        place.json(
-            "run",
-            &[
-                "-p",
-                "the",
-                "-n",
-                "24",
-                "--temp",
-                "1.5",
-                "--seed",
-                seed,
-                "--json",
-                "--ignore-end",
-            ],
-        )["ids"]
-            .clone()
+        let options = ["-p", "the", "--temp", "1.5", "--seed", seed];
+        completion(&place, "24", &options)["ids"].clone()
     };
     assert_eq!(sample("3"), sample("3"));
     assert_ne!(sample("3"), sample("4"));
 
     // A stop string that appears ends the text before it.
-    let whole = place.json(
-        "run",
-        &[
-            "-p",
-            "the",
-            "-n",
-            "40",
-            "--temp",
-            "0",
-            "--json",
-            "--ignore-end",
-        ],
-    );
+    let greedy = ["-p", "the", "--temp", "0"];
+    let whole = completion(&place, "40", &greedy);
     let text = whole["text"].as_str().unwrap();
     let stop: String = text.chars().skip(3).take(1).collect();
-    let cut = place.json(
-        "run",
-        &[
-            "-p",
-            "the",
-            "-n",
-            "40",
-            "--temp",
-            "0",
-            "--json",
-            "--ignore-end",
-            "--stop",
-            &stop,
-        ],
-    );
+    let cut = completion(&place, "40", &[&greedy[..], &["--stop", &stop]].concat());
     assert_eq!(cut["stop"], "string");
     assert_eq!(
         cut["text"].as_str().unwrap(),
