@@ -79,7 +79,8 @@ impl Context {
 
     /// Appends tokens at [`position`](Self::position) and gives the logits that were asked for: none, one row of
     /// [`vocab_size`](Model::vocab_size) values, or `ids.len()` rows. Nothing fed gives nothing. After an error,
-    /// `position` tells how many tokens were evaluated before it.
+    /// `position` tells how many tokens were evaluated before it. A mapped file that was written to since it was opened
+    /// is an error: the weights are not those of the tokens before any more.
     pub fn feed(&mut self, ids: &[u32], want: Logits) -> Result<&[f32], Error> {
         self.session.feed(&self.model, ids, want)
     }
@@ -247,6 +248,8 @@ impl Session {
             let at = (start + rows.start).saturating_sub(from);
             self.logits(model, rows, at);
         }
+        // After the work, since it can change while it is read.
+        model.gguf.check_unchanged()?;
         Ok(&self.logits[..values])
     }
 
@@ -256,6 +259,7 @@ impl Session {
         self.check(model, &[id])?;
         self.forward(model, &[id], 0);
         self.logits(model, 0..1, 0);
+        model.gguf.check_unchanged()?;
         Ok(&self.logits[..model.vocab_size()])
     }
 
@@ -282,7 +286,7 @@ impl Session {
                 sink(&mut self.compute, start + first, &self.logits[..values]);
             }
         }
-        Ok(())
+        Ok(model.gguf.check_unchanged()?)
     }
 
     pub(crate) fn check(&self, model: &Model, ids: &[u32]) -> Result<(), Error> {

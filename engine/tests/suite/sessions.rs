@@ -122,3 +122,25 @@ fn two_contexts_of_a_model_do_not_meet() {
     assert_eq!(ids(&mut one, &[7, 8, 9], greedy(10)).0, alone);
     assert_ne!(thread.join().unwrap(), alone);
 }
+
+#[test]
+fn a_model_file_that_is_written_to_is_noticed() {
+    let fixtures = Fixture::all(&common::testdata().join("archs"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, fixtures[0].expand()).unwrap();
+    let model = Model::open(&path, &Default::default()).unwrap();
+    let mut context = model.context(&common::exact(1)).unwrap();
+    context.feed(&[1, 2, 3], Logits::Last).unwrap();
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .unwrap();
+    std::io::Write::write_all(&mut file, b"more").unwrap();
+    let fed = context.feed(&[4], Logits::Last).map(<[f32]>::len);
+    assert!(fed.unwrap_err().to_string().contains("was changed"));
+    let generated = context
+        .generate(&[5], greedy(3))
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    assert!(generated.unwrap_err().to_string().contains("was changed"));
+}
