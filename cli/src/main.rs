@@ -9,6 +9,7 @@ mod catalogue;
 mod commands;
 mod diagnostics;
 mod fetch;
+mod fingerprint;
 mod input;
 mod interrupt;
 mod licence;

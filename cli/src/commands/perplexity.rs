@@ -3,7 +3,7 @@
 use crate::diagnostics::{Interrupted, note, usage};
 use crate::options::{EngineArgs, positive};
 use crate::render::{self, count};
-use crate::{input, interrupt, progress, source};
+use crate::{fingerprint, input, interrupt, progress, source};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use gristmill_engine::eval::perplexity::{Options, Perplexity as Evaluation, State};
@@ -69,7 +69,7 @@ struct Report<'a> {
 #[derive(Serialize, Deserialize)]
 struct Saved {
     model: String,
-    model_bytes: u64,
+    fingerprint: String,
     state: State,
 }
 
@@ -91,33 +91,31 @@ impl Perplexity {
             || path.display().to_string(),
             |name| name.to_string_lossy().into_owned(),
         );
-        let model_bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let tokens = model.tokenizer()?.encode(text, true, false);
-        let saved = self.resume.as_deref().map(load).transpose()?.flatten();
-        if let Some(saved) = &saved {
-            check(saved, &name, model_bytes, self.resume.as_deref())?;
-        }
+        let resume = match &self.resume {
+            Some(file) => Some((file, fingerprint::of(model.gguf())?)),
+            None => None,
+        };
+        let saved = match &resume {
+            Some((file, fingerprint)) => load(file, &name, fingerprint)?,
+            None => None,
+        };
         let mut context = self.engine.context(&model, Some(self.context))?;
         let stop = context.stop_handle();
         let options = Options {
             n_ctx: self.context,
             chunks: self.chunks,
         };
-        let mut evaluation = Evaluation::new(
-            &mut context,
-            tokens,
-            options,
-            saved.map(|saved| saved.state),
-        )?;
+        let mut evaluation = Evaluation::new(&mut context, tokens, options, saved)?;
 
         interrupt::install()?;
         let guard = interrupt::guard(stop);
-        let save = |state: &State| match &self.resume {
-            Some(file) => {
+        let save = |state: &State| match &resume {
+            Some((file, fingerprint)) => {
                 let saved = Saved {
                     model: name.clone(),
-                    model_bytes,
+                    fingerprint: fingerprint.clone(),
                     state: state.clone(),
                 };
                 store(file, &saved)
@@ -204,31 +202,32 @@ impl Perplexity {
     }
 }
 
-/// The saved state, if the file is there.
-fn load(file: &Path) -> Result<Option<Saved>> {
+/// The saved state, if the file is there. It must be of the model with this name and fingerprint.
+fn load(file: &Path, name: &str, fingerprint: &str) -> Result<Option<State>> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
     };
-    let saved = serde_json::from_str(&text).with_context(|| {
+    let saved: Saved = serde_json::from_str(&text).with_context(|| {
         format!(
             "{} holds no state of a perplexity run; remove it or name another file",
             file.display()
         )
     })?;
-    Ok(Some(saved))
-}
-
-fn check(saved: &Saved, name: &str, bytes: u64, file: Option<&Path>) -> Result<()> {
-    if saved.model != name || saved.model_bytes != bytes {
-        let file = file.map_or(String::new(), |file| file.display().to_string());
+    let file = file.display();
+    if saved.model != name {
         bail!(
             "{file} belongs to the model {}, not to {name}; name another file with --resume",
             saved.model
         );
     }
-    Ok(())
+    if saved.fingerprint != fingerprint {
+        bail!(
+            "{file} belongs to another {name} with other weights or metadata; name another file with --resume"
+        );
+    }
+    Ok(Some(saved.state))
 }
 
 /// Writes the state under a temporary name and renames it, so that a crash leaves the old or the new one.

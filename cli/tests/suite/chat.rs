@@ -1,9 +1,12 @@
 //! `chat` through a pipe.
 
-use crate::program::Place;
+use crate::program::{Place, gristmill_process};
 use crate::tiny::Tiny;
 use predicates::prelude::*;
 use predicates::str::contains;
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::process::Stdio;
 
 #[test]
 fn chat_through_a_pipe_prints_only_answers() {
@@ -70,4 +73,35 @@ fn chat_says_what_is_not_as_usual() {
         .assert()
         .success()
         .stderr(contains("forgotten"));
+}
+
+#[test]
+fn a_model_that_is_overwritten_ends_the_chat() {
+    let place = Place::new();
+    let mut child = gristmill_process(place.folder.path())
+        .args(["chat", "--temp", "0", "-n", "4", "-t", "1"])
+        .arg(&place.model)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut questions = child.stdin.take().unwrap();
+    questions.write_all(b"hello\n").unwrap();
+    // The answer has begun: the model is open.
+    let mut byte = [0];
+    let answers = child.stdout.as_mut().unwrap();
+    answers.read_exact(&mut byte).unwrap();
+    let mut file = OpenOptions::new().append(true).open(&place.model).unwrap();
+    file.write_all(b"more").unwrap();
+    // It may have ended already.
+    let _ = questions.write_all(b"there\n");
+    drop(questions);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("tiny.gguf: the file was changed"),
+        "{stderr}"
+    );
 }

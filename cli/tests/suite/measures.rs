@@ -1,6 +1,7 @@
 //! The commands that measure: `perplexity`, `logits`, `bench`.
 
 use crate::program::{Place, keys};
+use gristmill_gguf::Gguf;
 use predicates::str::contains;
 use serde_json::Value;
 use std::fs;
@@ -59,6 +60,18 @@ fn perplexity_resumes_to_the_same_values() {
         .run("perplexity", &["-f", &file, "-c", "32", "--resume", &state])
         .assert()
         .code(1);
+    // The same name and size, one weight changed: another model.
+    let other = Place::new();
+    let mut bytes = fs::read(&other.model).unwrap();
+    let gguf = Gguf::from_bytes(bytes.clone()).unwrap();
+    let weight = gguf.tensor("blk.1.ffn_gate.weight").unwrap().offset() as usize;
+    bytes[weight + 3] ^= 1;
+    fs::write(&other.model, bytes).unwrap();
+    other
+        .run("perplexity", &["-f", &file, "-c", "64", "--resume", &state])
+        .assert()
+        .code(1)
+        .stderr(contains("another tiny.gguf"));
     let nonsense = place.file("nonsense.json", "{}");
     place
         .run(
