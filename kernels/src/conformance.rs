@@ -1,7 +1,9 @@
 //! The suite over `QUANTS` × `ISAS`: whatever is registered is tested, on whatever this CPU has.
 //!
 //! Unpacking equals the type's own, bit for bit. Products are compared with sums in f64 over the same 8-bit activations,
-//! so an integer that saturated or a wrong lane shows at once; only the rounding of f32 sums is allowed for.
+//! where only the rounding of f32 sums is allowed for, and bit for bit with their set's own order of sums ([`order`]).
+
+mod order;
 
 use crate::compute::{Compute, ComputeOptions, FEW_COLUMNS, Matrix, Product};
 use crate::cpu;

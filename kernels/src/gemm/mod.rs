@@ -237,6 +237,7 @@ impl Job<'_> {
                 group: format.group,
                 groups: 0,
                 has_mins: false,
+                bias: 0,
                 largest: None,
             };
             let quant = weights.quant;

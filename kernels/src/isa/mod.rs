@@ -8,10 +8,13 @@
 pub mod aligned;
 #[cfg(target_arch = "aarch64")]
 mod arm;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod blocks;
 pub mod float;
 pub mod parts;
 pub mod scalar;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod set;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 #[cfg(target_arch = "aarch64")]
@@ -178,6 +181,8 @@ pub struct Slab<'a> {
     pub groups: usize,
     /// Whether any minimum counts.
     pub has_mins: bool,
+    /// What the kernel has added to codes to make them unsigned, where it takes that off again column by column.
+    pub bias: i8,
     /// The largest code, for kernels that must know how many products fit in 16 bits; `None`: codes are signed.
     pub largest: Option<u8>,
 }

@@ -1,16 +1,34 @@
 //! NEON with `sdot`: sixteen products of bytes, added up by fours (ARMv8.2; Apple M1, Cortex-A55 and A75 on).
 
-use crate::isa::{Feature, Isa};
-use std::arch::is_aarch64_feature_detected;
+use super::multiply::Sdot;
+use super::{multiply, tile};
+use crate::isa::{Isa, Peak};
 
 /// The instruction set.
 pub static DOTPROD: Isa = Isa {
     name: "dotprod",
-    needs: &[Feature {
-        name: "FEAT_DotProd",
-        detect: || is_aarch64_feature_detected!("dotprod"),
-    }],
+    needs: NEEDS,
     kernels: KERNELS,
 };
 
-super::set::kernels!("neon,dotprod", multiply::Sdot, 3);
+crate::isa::set::kernels! {
+    arm ["NEON" "neon", "FEAT_DotProd" "dotprod"],
+    multiply: Sdot,
+    tile: {
+        rows: tile::ROWS,
+        columns: 2 * 3,
+        unsigned_activations: false,
+        pack: tile::pack::<Sdot>,
+        run: tile::run::<Sdot, 3>,
+    },
+    peak: Peak {
+        multiply_adds: multiply::peak_products::<Sdot>(),
+        run: peak,
+    },
+}
+
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn peak(rounds: usize) {
+    // SAFETY: these features are what it asks for.
+    unsafe { multiply::peak::<Sdot>(rounds) }
+}

@@ -1,22 +1,34 @@
 //! NEON with `smmla`: 2 x 8 times 8 x 2 products of bytes (ARMv8.6; Apple M2, Neoverse V1 on). Dots use `sdot`.
 
-use crate::isa::{Feature, Isa};
-use std::arch::is_aarch64_feature_detected;
+use super::multiply::Smmla;
+use super::{multiply, tile};
+use crate::isa::{Isa, Peak};
 
 /// The instruction set.
 pub static I8MM: Isa = Isa {
     name: "i8mm",
-    needs: &[
-        Feature {
-            name: "FEAT_DotProd",
-            detect: || is_aarch64_feature_detected!("dotprod"),
-        },
-        Feature {
-            name: "FEAT_I8MM",
-            detect: || is_aarch64_feature_detected!("i8mm"),
-        },
-    ],
+    needs: NEEDS,
     kernels: KERNELS,
 };
 
-super::set::kernels!("neon,dotprod,i8mm", multiply::Smmla, 3);
+crate::isa::set::kernels! {
+    arm ["NEON" "neon", "FEAT_DotProd" "dotprod", "FEAT_I8MM" "i8mm"],
+    multiply: Smmla,
+    tile: {
+        rows: tile::ROWS,
+        columns: 2 * 3,
+        unsigned_activations: false,
+        pack: tile::pack::<Smmla>,
+        run: tile::run::<Smmla, 3>,
+    },
+    peak: Peak {
+        multiply_adds: multiply::peak_products::<Smmla>(),
+        run: peak,
+    },
+}
+
+#[target_feature(enable = "neon,dotprod,i8mm")]
+unsafe fn peak(rounds: usize) {
+    // SAFETY: these features are what it asks for.
+    unsafe { multiply::peak::<Smmla>(rounds) }
+}

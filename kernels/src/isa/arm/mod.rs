@@ -4,9 +4,11 @@
 mod dot;
 mod layouts;
 mod multiply;
-mod set;
 mod tile;
 
 pub mod dotprod;
 pub mod i8mm;
 pub mod neon;
+
+use dot::unpack;
+use std::arch::is_aarch64_feature_detected as has;

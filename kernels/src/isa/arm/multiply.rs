@@ -26,7 +26,12 @@ pub trait Multiply: Copy {
 }
 
 /// Sums in flight in [`peak`]: four cycles of latency on up to four ports.
-pub const PEAK_SUMS: usize = 12;
+const PEAK_SUMS: usize = 12;
+
+/// Multiply-adds in a round of [`peak`].
+pub const fn peak_products<M: Multiply>() -> usize {
+    PEAK_SUMS * M::PEAK
+}
 
 /// See [`crate::isa::Peak`].
 /// # Safety

@@ -1,15 +1,34 @@
 //! NEON alone: `smull`, `smlal` and `sadalp` widen products of bytes to 16 and sums to 32 bits.
 
-use crate::isa::{Feature, Isa};
+use super::multiply::Widening;
+use super::{multiply, tile};
+use crate::isa::{Isa, Peak};
 
 /// The instruction set.
 pub static NEON: Isa = Isa {
     name: "neon",
-    needs: &[Feature {
-        name: "NEON",
-        detect: || true,
-    }],
+    needs: NEEDS,
     kernels: KERNELS,
 };
 
-super::set::kernels!("neon", multiply::Widening, 1);
+crate::isa::set::kernels! {
+    arm ["NEON" "neon"],
+    multiply: Widening,
+    tile: {
+        rows: tile::ROWS,
+        columns: 2 * 1,
+        unsigned_activations: false,
+        pack: tile::pack::<Widening>,
+        run: tile::run::<Widening, 1>,
+    },
+    peak: Peak {
+        multiply_adds: multiply::peak_products::<Widening>(),
+        run: peak,
+    },
+}
+
+#[target_feature(enable = "neon")]
+unsafe fn peak(rounds: usize) {
+    // SAFETY: these features are what it asks for.
+    unsafe { multiply::peak::<Widening>(rounds) }
+}

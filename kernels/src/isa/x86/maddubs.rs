@@ -1,7 +1,7 @@
 //! The tile for CPUs with AVX2 alone: sixteen rows times up to four columns, products added up in 16 bits.
 //!
 //! `vpmaddubsw` adds pairs of unsigned × signed products in 16 bits, with saturation. Codes are the unsigned side: small
-//! ones biased to 0 ..= largest (the bias comes off as part of the mins), 8-bit ones by their magnitude, with their sign
+//! ones biased to 0 ..= largest (the bias comes off with the sum of a column's activations, still an exact integer), 8-bit ones by their magnitude, with their sign
 //! given to the activations. So many steps as can't overflow are added before widening: the constant is chosen from the
 //! type's largest code, and tests drive it with the extremes.
 
@@ -41,32 +41,21 @@ pub unsafe fn pack(from: &SlabRows<'_>, slab: &mut Slab<'_>) {
         .map_or((-128, 127), |codes| codes.range);
     let width = i16::from(high) - i16::from(low);
     let (bias, largest) = if width < 64 {
-        (-i16::from(low), Some(width as u8))
+        (-low, Some(width as u8))
     } else {
         (0, None)
     };
     slab.groups = from.groups;
     slab.largest = largest;
-    slab.has_mins = pack::has_mins(from) || bias != 0;
+    slab.bias = bias;
+    slab.has_mins = pack::has_mins(from);
     pack::turn(from.scales, ROWS, from.groups, slab.scales);
     if slab.has_mins {
         pack::turn(from.mins, ROWS, from.groups, slab.mins);
-        for (min, scale) in slab.mins[..from.groups * ROWS]
-            .iter_mut()
-            .zip(&*slab.scales)
-        {
-            *min += f32::from(bias) * scale;
-        }
     }
     // SAFETY: the callers'.
     unsafe {
-        pack::interleave(
-            from.codes,
-            ROWS,
-            from.groups * from.group,
-            bias as i8,
-            slab.codes,
-        );
+        pack::interleave(from.codes, ROWS, from.groups * from.group, bias, slab.codes);
     }
 }
 
@@ -123,6 +112,7 @@ unsafe fn tile<const C: usize, const G: usize, const S: usize>(
     // SAFETY: `groups` groups of the slab and of columns first .. first + C, which the slices hold.
     unsafe {
         let ones = _mm256_set1_epi16(1);
+        let bias = _mm256_set1_ps(f32::from(slab.bias));
         let mut weights = slab.codes.as_ptr();
         let mut activations = x.codes.as_ptr().add(first * UNIT);
         let totals = sums.as_mut_ptr().add(first * ROWS);
@@ -176,16 +166,22 @@ unsafe fn tile<const C: usize, const G: usize, const S: usize>(
                 activations = activations.add(G);
                 let scales = slab.scales.as_ptr().add(group * ROWS);
                 let scales = [_mm256_loadu_ps(scales), _mm256_loadu_ps(scales.add(8))];
-                for (scaled, wide) in scaled.iter_mut().zip(wide) {
+                let of_group = group_sums.as_ptr().add(group * x.count + first);
+                for (c, (scaled, wide)) in scaled.iter_mut().zip(wide).enumerate() {
+                    let mut sums = [_mm256_cvtepi32_ps(wide[0]), _mm256_cvtepi32_ps(wide[1])];
+                    if S > 0 && slab.bias != 0 {
+                        // Integers far below 2^24: nothing is rounded.
+                        let of_column = _mm256_set1_ps(*of_group.add(c));
+                        sums[0] = _mm256_fnmadd_ps(bias, of_column, sums[0]);
+                        sums[1] = _mm256_fnmadd_ps(bias, of_column, sums[1]);
+                    }
                     for half in 0..2 {
-                        let sums = _mm256_cvtepi32_ps(wide[half]);
-                        scaled[half] = _mm256_fmadd_ps(sums, scales[half], scaled[half]);
+                        scaled[half] = _mm256_fmadd_ps(sums[half], scales[half], scaled[half]);
                     }
                 }
                 if slab.has_mins {
                     let mins = slab.mins.as_ptr().add(group * ROWS);
                     let mins = [_mm256_loadu_ps(mins), _mm256_loadu_ps(mins.add(8))];
-                    let of_group = group_sums.as_ptr().add(group * x.count + first);
                     for (c, scaled) in scaled.iter_mut().enumerate() {
                         let sum = _mm256_set1_ps(*of_group.add(c));
                         scaled[0] = _mm256_fnmadd_ps(mins[0], sum, scaled[0]);

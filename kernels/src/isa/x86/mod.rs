@@ -6,10 +6,12 @@ mod layouts;
 mod maddubs;
 mod pack;
 mod peak;
-mod set;
 mod tile;
 
 pub mod avx2;
 pub mod avx512;
 pub mod avx512vl;
 pub mod avx_vnni;
+
+use pack::unpack;
+use std::arch::is_x86_feature_detected as has;

@@ -1,0 +1,109 @@
+//! The functions of one instruction set, compiled with its features: the same list on every architecture, whose own
+//! modules say what is behind each.
+
+/// Fills the module that calls it with `NEEDS` and `KERNELS` of an instruction set: the features of the CPU (each by its
+/// maker's name and by the compiler's), what multiplies in the dots, the tile for many columns, and the ceiling.
+macro_rules! kernels {
+    (
+        $arch:ident [$($name:literal $feature:tt),+],
+        multiply: $multiply:ty,
+        tile: {
+            rows: $rows:expr,
+            columns: $columns:expr,
+            unsigned_activations: $unsigned:expr,
+            pack: $pack:expr,
+            run: $run:expr,
+        },
+        peak: $peak:expr,
+    ) => {
+        use crate::isa::$arch::layouts::{self, Layout};
+        use crate::isa::$arch::dot;
+        use crate::isa::{
+            Columns, DotRows, Feature, Kernels, Slab, SlabRows, Tile, TileColumns, UnpackUnit,
+            Unpacked,
+        };
+
+        const NEEDS: &[Feature] = &[$(Feature {
+            name: $name,
+            detect: || crate::isa::$arch::has!($feature),
+        }),+];
+
+        const KERNELS: Kernels = Kernels {
+            quantize,
+            dot: |quant| crate::isa::set::by_layout!(quant, rows as DotRows),
+            dot_unpacked,
+            unpack: |quant| crate::isa::set::by_layout!(quant, unpack as UnpackUnit),
+            tile: Some(Tile {
+                rows: $rows,
+                columns: $columns,
+                unsigned_activations: $unsigned,
+                pack,
+                run,
+            }),
+            peak: $peak,
+        };
+
+        $(#[target_feature(enable = $feature)])+
+        unsafe fn quantize(x: &[f32], codes: &mut [i8]) -> f32 {
+            crate::isa::scalar::quantize(x, codes)
+        }
+
+        $(#[target_feature(enable = $feature)])+
+        unsafe fn rows<L: Layout>(
+            weights: &[u8],
+            row_bytes: usize,
+            x: &Columns<'_>,
+            out: &mut [f32],
+        ) {
+            // SAFETY: these features are what it asks for; lengths are the caller's.
+            unsafe { dot::rows::<$multiply, L>(weights, row_bytes, x, out) }
+        }
+
+        $(#[target_feature(enable = $feature)])+
+        unsafe fn dot_unpacked(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
+            // SAFETY: as above.
+            unsafe { dot::unpacked::<$multiply>(row, x, out) }
+        }
+
+        $(#[target_feature(enable = $feature)])+
+        unsafe fn unpack<L: Layout>(
+            blocks: &[u8],
+            codes: &mut [i8],
+            scales: &mut [f32],
+            mins: &mut [f32],
+        ) {
+            // SAFETY: as above.
+            unsafe { crate::isa::$arch::unpack::<L>(blocks, codes, scales, mins) }
+        }
+
+        $(#[target_feature(enable = $feature)])+
+        unsafe fn pack(from: &SlabRows<'_>, slab: &mut Slab<'_>) {
+            // SAFETY: as above.
+            unsafe { $pack(from, slab) }
+        }
+
+        $(#[target_feature(enable = $feature)])+
+        unsafe fn run(slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]) {
+            // SAFETY: as above.
+            unsafe { $run(slab, x, sums) }
+        }
+    };
+}
+
+/// The instance of a function for a type's layout: the one list of types with fast paths.
+macro_rules! by_layout {
+    ($quant:expr, $function:ident as $type:ty) => {
+        crate::isa::set::by_layout!($quant, $function as $type;
+            Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS)
+    };
+    ($quant:expr, $function:ident as $type:ty; $($name:ident)*) => {
+        match $quant.id {
+            $(id if id == <layouts::$name as layouts::Blocks>::ID => {
+                Some($function::<layouts::$name> as $type)
+            })*
+            _ => None,
+        }
+    };
+}
+
+pub(super) use {by_layout, kernels};
