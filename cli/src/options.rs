@@ -1,8 +1,14 @@
 //! The options that commands share: how a model is opened and computed with.
 
+use crate::diagnostics::usage;
+use crate::source;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gristmill_engine::{CacheType, Context, ContextOptions, Model, ModelOptions};
+use gristmill_engine::speculate::MOST_GUESSES;
+use gristmill_engine::{
+    CacheType, Context, ContextOptions, Model, ModelOptions, SpeculationOptions,
+};
+use std::ffi::OsString;
 use std::sync::Arc;
 
 /// Parses a thread count and other counts that can't be zero.
@@ -82,6 +88,7 @@ impl MoreEngineArgs {
             isa: self.isa.clone().filter(|name| !name.is_empty()),
             cache_keys: self.cache_type_k.unwrap_or(default.cache_keys),
             cache_values: self.cache_type_v.unwrap_or(default.cache_values),
+            speculation: default.speculation,
         }
     }
 }
@@ -104,5 +111,59 @@ impl EngineArgs {
         context_length: Option<usize>,
     ) -> anyhow::Result<Context> {
         Ok(model.context(&self.context_options(context_length))?)
+    }
+
+    /// The same with guesses of what follows.
+    pub fn speculative_context(
+        &self,
+        model: &Arc<Model>,
+        context_length: Option<usize>,
+        speculation: SpeculationOptions,
+    ) -> anyhow::Result<Context> {
+        Ok(model.context(&ContextOptions {
+            speculation,
+            ..self.context_options(context_length)
+        })?)
+    }
+}
+
+/// Whether and how tokens are guessed ahead.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Speculation: several tokens in one pass, the text stays the same")]
+pub struct SpeculationArgs {
+    /// Guess from the text so far: faster where it repeats itself (edits of code, quotes, JSON), not slower elsewhere
+    #[arg(long)]
+    lookup: bool,
+    /// Guess with this small model of the same vocabulary (path, hf:owner/repo[/file] or short name)
+    #[arg(long, value_name = "MODEL")]
+    draft: Option<OsString>,
+    /// Always guess N tokens, 1 to 15 [default: as many as pay by the times that are measured]
+    #[arg(long, value_name = "N", value_parser = guesses, hide_short_help = true)]
+    guesses: Option<usize>,
+}
+
+fn guesses(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok();
+    let found = number.filter(|n| (1..=MOST_GUESSES).contains(n));
+    found.ok_or_else(|| format!("must be a whole number from 1 to {MOST_GUESSES}"))
+}
+
+impl SpeculationArgs {
+    /// As the engine takes them; the draft model is downloaded if need be, and opened.
+    pub fn options(&self, engine: &EngineArgs) -> anyhow::Result<SpeculationOptions> {
+        if self.guesses.is_some() && !self.lookup && self.draft.is_none() {
+            return Err(usage(
+                "--guesses needs --lookup or --draft: they make the guesses",
+            ));
+        }
+        let draft = match &self.draft {
+            Some(name) => Some(Model::open(source::locate(name)?, &engine.model_options())?),
+            None => None,
+        };
+        Ok(SpeculationOptions {
+            lookup: self.lookup,
+            draft,
+            depth: self.guesses,
+        })
     }
 }

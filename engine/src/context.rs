@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::generate::{GenerateOptions, Generation, StopHandle};
 use crate::layers::{Buffers, Pass, Rope};
 use crate::model::Model;
+use crate::speculate::{Speculation, SpeculationOptions};
 
 /// Size and threads of a context.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct ContextOptions {
     pub cache_keys: CacheType,
     /// Storage of values.
     pub cache_values: CacheType,
+    /// How the next tokens are guessed, so that several can be checked at once.
+    pub speculation: SpeculationOptions,
 }
 
 impl Default for ContextOptions {
@@ -43,6 +46,7 @@ impl Default for ContextOptions {
             isa: None,
             cache_keys: CacheType::F16,
             cache_values: CacheType::F16,
+            speculation: SpeculationOptions::default(),
         }
     }
 }
@@ -61,14 +65,35 @@ pub enum Logits {
 /// The state of one sequence of tokens.
 pub struct Context {
     pub(crate) model: Arc<Model>,
+    pub(crate) compute: Compute,
     pub(crate) session: Session,
+    pub(crate) speculation: Option<Speculation>,
 }
 
 impl Context {
     pub(crate) fn new(model: &Arc<Model>, options: &ContextOptions) -> Result<Context, Error> {
+        if options.batch == 0 || options.context_length == Some(0) {
+            return Err(Error::Option(
+                "the batch and the context must hold at least 1 token".into(),
+            ));
+        }
+        let plan = model.memory(options);
+        if !plan.fits() {
+            return Err(Error::Memory(Box::new(plan)));
+        }
+        let positions = plan.context_length;
+        let compute = Compute::new(&ComputeOptions {
+            threads: options.threads,
+            threads_prompt: options.threads_prompt,
+            isa: options.isa.clone(),
+        })?;
+        let session = Session::new(model, options, positions)?;
+        let speculation = Speculation::new(model, options, positions, &session.stop)?;
         Ok(Context {
             model: Arc::clone(model),
-            session: Session::new(model, options)?,
+            compute,
+            session,
+            speculation,
         })
     }
 
@@ -82,17 +107,17 @@ impl Context {
     /// `position` tells how many tokens were evaluated before it. A mapped file that was written to since it was opened
     /// is an error: the weights are not those of the tokens before any more.
     pub fn feed(&mut self, ids: &[u32], want: Logits) -> Result<&[f32], Error> {
-        self.session.feed(&self.model, ids, want)
+        self.session.feed(&self.model, &mut self.compute, ids, want)
     }
 
     /// The tokens that this context holds.
     pub fn tokens(&self) -> &[u32] {
-        &self.session.tokens
+        self.session.tokens()
     }
 
     /// Number of tokens held: where the next one goes.
     pub fn position(&self) -> usize {
-        self.session.tokens.len()
+        self.session.tokens().len()
     }
 
     /// Number of tokens that can be held.
@@ -102,12 +127,12 @@ impl Context {
 
     /// Number of worker threads.
     pub fn threads(&self) -> usize {
-        self.session.compute.threads()
+        self.compute.threads()
     }
 
     /// Name of the instruction set in use.
     pub fn isa(&self) -> &'static str {
-        self.session.compute.isa().name
+        self.compute.isa().name
     }
 
     /// Forgets all tokens from position `positions` on. Refused with [`Error::Truncate`] where a sliding window has
@@ -161,38 +186,37 @@ impl Context {
         from: usize,
         sink: impl FnMut(&mut Compute, usize, &[f32]),
     ) -> Result<(), Error> {
-        self.session.feed_slabs(&self.model, ids, from, sink)
+        self.session
+            .feed_slabs(&self.model, &mut self.compute, ids, from, sink)
     }
 }
 
 /// Rows of logits that are computed together in an evaluation.
 const SLAB: usize = 32;
 
-/// A context without its model.
+/// A context without its model and its threads.
 pub(crate) struct Session {
-    compute: Compute,
     caches: Vec<Cache>,
     ropes: Vec<RopeTable>,
     buffers: Buffers,
     logits: Vec<f32>,
     batch: usize,
     pub(crate) capacity: usize,
-    pub(crate) tokens: Vec<u32>,
+    tokens: Vec<u32>,
+    /// The last so many tokens are guesses.
+    guesses: usize,
+    /// The most tokens that were held since the last reset, guesses that were taken back left aside.
+    longest: usize,
     pub(crate) stop: StopHandle,
 }
 
 impl Session {
-    fn new(model: &Model, options: &ContextOptions) -> Result<Self, Error> {
-        if options.batch == 0 || options.context_length == Some(0) {
-            return Err(Error::Option(
-                "the batch and the context must hold at least 1 token".into(),
-            ));
-        }
-        let plan = model.memory(options);
-        if !plan.fits() {
-            return Err(Error::Memory(Box::new(plan)));
-        }
-        let capacity = plan.context_length;
+    /// For `capacity` positions.
+    pub(crate) fn new(
+        model: &Model,
+        options: &ContextOptions,
+        capacity: usize,
+    ) -> Result<Self, Error> {
         let batch = options.batch.min(capacity);
         let decoder = &model.decoder;
         let (keys, values) = (options.cache_keys, options.cache_values);
@@ -202,13 +226,7 @@ impl Session {
                 shape.key_length, shape.value_length
             )));
         }
-        let compute = Compute::new(&ComputeOptions {
-            threads: options.threads,
-            threads_prompt: options.threads_prompt,
-            isa: options.isa.clone(),
-        })?;
         Ok(Self {
-            compute,
             caches: decoder
                 .caches
                 .iter()
@@ -220,6 +238,8 @@ impl Session {
             batch,
             capacity,
             tokens: Vec::with_capacity(capacity.min(1 << 16)),
+            guesses: 0,
+            longest: 0,
             stop: StopHandle::default(),
         })
     }
@@ -227,10 +247,12 @@ impl Session {
     pub(crate) fn feed(
         &mut self,
         model: &Model,
+        compute: &mut Compute,
         ids: &[u32],
         want: Logits,
     ) -> Result<&[f32], Error> {
         self.check(model, ids)?;
+        self.take_back();
         let vocab = model.vocab_size();
         let from = match want {
             Logits::None => ids.len(),
@@ -244,33 +266,105 @@ impl Session {
         for (start, batch) in (0..).step_by(self.batch).zip(ids.chunks(self.batch)) {
             self.stopped()?;
             let rows = wanted(from, start, batch.len());
-            self.forward(model, batch, rows.start);
+            self.forward(model, compute, batch, rows.start);
+            self.longest = self.longest.max(self.tokens.len());
             let at = (start + rows.start).saturating_sub(from);
-            self.logits(model, rows, at);
+            self.logits(model, compute, rows, at);
         }
         // After the work, since it can change while it is read.
         model.gguf.check_unchanged()?;
         Ok(&self.logits[..values])
     }
 
-    /// Feeds one token that was generated, and gives its logits. A stop is left to the generation to see: it still has
-    /// text to hand out.
-    pub(crate) fn extend(&mut self, model: &Model, id: u32) -> Result<&[f32], Error> {
+    /// The tokens that are held, guesses left aside.
+    pub(crate) fn tokens(&self) -> &[u32] {
+        &self.tokens[..self.tokens.len() - self.guesses]
+    }
+
+    /// Feeds a token that was generated and guesses of what follows it, and computes logits after each of them, see
+    /// [`row`](Self::row). The guesses are held until they are [`accepted`](Self::accept) or taken back. A stop is left
+    /// to the generation to see: it still has text to hand out.
+    pub(crate) fn extend(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        ids: &[u32],
+    ) -> Result<(), Error> {
+        self.check(model, ids)?;
+        self.take_back();
+        self.pass_on(model, compute, ids);
+        self.guesses = ids.len().saturating_sub(1);
+        self.longest = self.longest.max(self.tokens().len());
+        Ok(model.gguf.check_unchanged()?)
+    }
+
+    /// Feeds one more guess, behind others that are held, and computes the logits after it.
+    pub(crate) fn guess(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        id: u32,
+    ) -> Result<(), Error> {
         self.check(model, &[id])?;
-        self.forward(model, &[id], 0);
-        self.logits(model, 0..1, 0);
-        model.gguf.check_unchanged()?;
-        Ok(&self.logits[..model.vocab_size()])
+        if self.tokens.len() >= self.capacity {
+            return Err(Error::ContextFull {
+                position: self.tokens.len(),
+                tokens: 1,
+                capacity: self.capacity,
+            });
+        }
+        self.pass_on(model, compute, &[id]);
+        self.guesses += 1;
+        Ok(model.gguf.check_unchanged()?)
+    }
+
+    fn pass_on(&mut self, model: &Model, compute: &mut Compute, ids: &[u32]) {
+        let values = ids.len() * model.vocab_size();
+        if self.logits.len() < values {
+            self.logits.resize(values, 0.0);
+        }
+        self.forward(model, compute, ids, 0);
+        self.logits(model, compute, 0..ids.len(), 0);
+    }
+
+    /// The first of the guesses is right.
+    pub(crate) fn accept(&mut self) {
+        self.guesses = self.guesses.saturating_sub(1);
+        self.longest = self.longest.max(self.tokens().len());
+    }
+
+    /// Forgets the guesses that were not accepted.
+    pub(crate) fn take_back(&mut self) {
+        self.tokens.truncate(self.tokens.len() - self.guesses);
+        self.guesses = 0;
+    }
+
+    /// The logits after one of the tokens that were fed last, counted from the first one with logits.
+    pub(crate) fn row(&self, model: &Model, row: usize) -> &[f32] {
+        let vocab = model.vocab_size();
+        &self.logits[row * vocab..][..vocab]
+    }
+
+    /// Tokens that can still be added.
+    pub(crate) fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.tokens().len())
+    }
+
+    /// Tokens that are evaluated together at most.
+    pub(crate) fn batch(&self) -> usize {
+        self.batch
     }
 
     fn feed_slabs(
         &mut self,
         model: &Model,
+        compute: &mut Compute,
         ids: &[u32],
         from: usize,
         mut sink: impl FnMut(&mut Compute, usize, &[f32]),
     ) -> Result<(), Error> {
         self.check(model, ids)?;
+        self.take_back();
         let vocab = model.vocab_size();
         if self.logits.len() < SLAB * vocab {
             self.logits.resize(SLAB * vocab, 0.0);
@@ -278,19 +372,20 @@ impl Session {
         for (start, batch) in (0..).step_by(self.batch).zip(ids.chunks(self.batch)) {
             self.stopped()?;
             let rows = wanted(from, start, batch.len());
-            self.forward(model, batch, rows.start);
+            self.forward(model, compute, batch, rows.start);
+            self.longest = self.longest.max(self.tokens.len());
             for first in rows.clone().step_by(SLAB) {
                 let slab = first..rows.end.min(first + SLAB);
                 let values = slab.len() * vocab;
-                self.logits(model, slab, 0);
-                sink(&mut self.compute, start + first, &self.logits[..values]);
+                self.logits(model, compute, slab, 0);
+                sink(compute, start + first, &self.logits[..values]);
             }
         }
         Ok(model.gguf.check_unchanged()?)
     }
 
     pub(crate) fn check(&self, model: &Model, ids: &[u32]) -> Result<(), Error> {
-        let (position, vocab_size) = (self.tokens.len(), model.vocab_size());
+        let (position, vocab_size) = (self.tokens().len(), model.vocab_size());
         if ids.len() > self.capacity - position {
             return Err(Error::ContextFull {
                 position,
@@ -305,19 +400,19 @@ impl Session {
     }
 
     /// One batch through all blocks; `wanted` is the first row whose hidden state is asked for.
-    fn forward(&mut self, model: &Model, ids: &[u32], wanted: usize) {
+    fn forward(&mut self, model: &Model, compute: &mut Compute, ids: &[u32], wanted: usize) {
         for table in &mut self.ropes {
             table.prepare(self.tokens.len(), ids.len());
         }
-        let (mut pass, buffers, _) = self.pass(model, ids.len());
+        let (mut pass, buffers, _) = self.pass(model, compute, ids.len());
         model.decoder.forward(&mut pass, ids, wanted, buffers);
         self.tokens.extend_from_slice(ids);
     }
 
     /// Logits of some rows of the last batch, into the rows from `at` on.
-    fn logits(&mut self, model: &Model, rows: Range<usize>, at: usize) {
+    fn logits(&mut self, model: &Model, compute: &mut Compute, rows: Range<usize>, at: usize) {
         if !rows.is_empty() {
-            let (mut pass, buffers, logits) = self.pass(model, rows.len());
+            let (mut pass, buffers, logits) = self.pass(model, compute, rows.len());
             let vocab = model.vocab_size();
             let out = &mut logits[at * vocab..][..rows.len() * vocab];
             model.decoder.logits(&mut pass, buffers, rows.start, out);
@@ -328,11 +423,12 @@ impl Session {
     fn pass<'s>(
         &'s mut self,
         model: &'s Model,
+        compute: &'s mut Compute,
         n: usize,
     ) -> (Pass<'s>, &'s mut Buffers, &'s mut [f32]) {
         let pass = Pass {
             gguf: &model.gguf,
-            compute: &mut self.compute,
+            compute,
             caches: &mut self.caches,
             ropes: &self.ropes,
             first: self.tokens.len(),
@@ -349,7 +445,8 @@ impl Session {
         }
     }
 
-    fn truncate(&mut self, positions: usize) -> Result<(), Error> {
+    pub(crate) fn truncate(&mut self, positions: usize) -> Result<(), Error> {
+        self.take_back();
         if positions == 0 {
             self.reset();
         }
@@ -359,7 +456,7 @@ impl Session {
         let oldest = self
             .caches
             .iter()
-            .map(Cache::oldest_restart)
+            .map(|cache| cache.oldest_restart(self.longest))
             .max()
             .unwrap_or(0);
         if positions < oldest {
@@ -372,9 +469,9 @@ impl Session {
         Ok(())
     }
 
-    fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.tokens.clear();
-        self.caches.iter_mut().for_each(Cache::reset);
+        (self.guesses, self.longest) = (0, 0);
     }
 }
 

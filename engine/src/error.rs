@@ -98,6 +98,9 @@ pub enum Error {
     /// An option has a value that makes no sense.
     #[error("{0}")]
     Option(String),
+    /// The draft model can't guess for this model.
+    #[error("this draft model is of no use here: {0}")]
+    Draft(String),
     /// The work was stopped through a [`StopHandle`](crate::StopHandle).
     #[error("stopped")]
     Stopped,

@@ -1,15 +1,20 @@
 //! Generation: an iterator that feeds the prompt, samples, and hands out text piece by piece.
 //! Flows in: prompt ids and [`GenerateOptions`]. Flows out: [`Piece`]s, then why it ended and how long it took.
-//! Text that may be the beginning of a stop string is held back until that is decided.
+//! Text that may be the beginning of a stop string is held back until that is decided. Where the context guesses ahead
+//! ([`speculate`](crate::speculate)), one pass may give the logits of several tokens; they are sampled one by one all
+//! the same.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use gristmill_kernels::Compute;
+
 use crate::context::{Context, Logits, Session};
 use crate::error::Error;
 use crate::model::Model;
 use crate::sampler::{SamplerChain, SamplerOptions};
+use crate::speculate::{Counts, MOST_GUESSES, Speculation};
 use crate::tokenizer::{DetokStream, Tokenizer};
 
 /// What to generate, and when to stop.
@@ -88,6 +93,11 @@ impl StopHandle {
         self.0.store(true, Ordering::Release);
     }
 
+    /// Whether it was called.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
     /// Whether it was called; that is then forgotten.
     pub(crate) fn take(&self) -> bool {
         self.0.swap(false, Ordering::AcqRel)
@@ -97,7 +107,9 @@ impl StopHandle {
 /// A running generation: an iterator over [`Piece`]s. Made by [`Context::generate`].
 pub struct Generation<'a> {
     model: &'a Model,
+    compute: &'a mut Compute,
     session: &'a mut Session,
+    speculation: Option<&'a mut Speculation>,
     sampler: SamplerChain,
     /// Absent for models without a tokenizer: they give ids and no text.
     text: Option<(&'a Tokenizer, DetokStream<'a>)>,
@@ -105,8 +117,14 @@ pub struct Generation<'a> {
     max_tokens: usize,
     ignore_end: bool,
     prompt: Vec<u32>,
+    /// The tokens that the context held before, the prompt and what was generated, if there is speculation.
+    ids: Vec<u32>,
     /// The token that was chosen last: the next one follows it.
     last: Option<u32>,
+    /// What went through the model last: that token, and guesses.
+    fed: Vec<u32>,
+    /// The row of its logits from which the next token is chosen.
+    row: usize,
     reason: Option<StopReason>,
     timings: Timings,
 }
@@ -117,7 +135,12 @@ impl<'a> Generation<'a> {
         prompt: &[u32],
         options: GenerateOptions,
     ) -> Result<Self, Error> {
-        let Context { model, session } = context;
+        let Context {
+            model,
+            compute,
+            session,
+            speculation,
+        } = context;
         let model: &'a Model = model;
         if prompt.is_empty() {
             return Err(Error::Option(
@@ -132,7 +155,14 @@ impl<'a> Generation<'a> {
         };
         let sampler = SamplerChain::new(&options.sampler, tokenizer, model.vocab_size())?;
         session.stop.take();
+        session.take_back();
         let max_tokens = options.max_tokens.unwrap_or(usize::MAX);
+        let mut ids = Vec::new();
+        if let Some(speculation) = speculation {
+            speculation.begin();
+            ids.extend_from_slice(session.tokens());
+            ids.extend_from_slice(prompt);
+        }
         Ok(Self {
             sampler,
             text: tokenizer.map(|t| (t, t.stream(options.show_special))),
@@ -140,11 +170,16 @@ impl<'a> Generation<'a> {
             max_tokens,
             ignore_end: options.ignore_end,
             prompt: prompt.to_vec(),
+            ids,
             last: None,
+            fed: Vec::with_capacity(MOST_GUESSES + 1),
+            row: 0,
             reason: (max_tokens == 0).then_some(StopReason::Length),
             timings: Timings::default(),
             model,
+            compute,
             session,
+            speculation: speculation.as_mut(),
         })
     }
 
@@ -158,29 +193,70 @@ impl<'a> Generation<'a> {
         self.timings
     }
 
+    /// What became of the guesses so far, if the context makes any.
+    pub fn speculation(&self) -> Option<Counts> {
+        self.speculation.as_ref().map(|s| s.counts())
+    }
+
+    /// Logits after the last token: of the pass that guessed it, or of a new one.
+    fn advance(&mut self, last: u32) -> Result<(), Error> {
+        if self.row + 1 < self.fed.len() {
+            self.row += 1;
+            self.session.accept();
+            return Ok(());
+        }
+        self.row = 0;
+        self.fed.clear();
+        self.fed.push(last);
+        let Some(speculation) = &mut self.speculation else {
+            return self.session.extend(self.model, self.compute, &self.fed);
+        };
+        // No more guesses than the context, a batch and the caller have room for behind this token.
+        let wanted = self.max_tokens - self.timings.generated_tokens;
+        let most = self.session.room().min(self.session.batch()).min(wanted);
+        let most = most.saturating_sub(1).min(MOST_GUESSES);
+        speculation.propose(self.compute, &self.ids, most, &mut self.fed)?;
+        let start = Instant::now();
+        self.session.extend(self.model, self.compute, &self.fed)?;
+        speculation.passed(self.fed.len(), start.elapsed());
+        Ok(())
+    }
+
+    /// Follows the text with `id`: the guesses stay as long as they are right.
+    fn follow(&mut self, id: u32) {
+        self.last = Some(id);
+        if let Some(speculation) = &mut self.speculation {
+            self.ids.push(id);
+            if !speculation.judge(id) {
+                self.session.take_back();
+                self.fed.truncate(self.row + 1);
+            }
+        }
+    }
+
     fn step(&mut self) -> Result<Option<Piece>, Error> {
         let start = Instant::now();
-        let logits = match self.last {
-            Some(id) => self.session.extend(self.model, id)?,
-            None => match self.session.feed(self.model, &self.prompt, Logits::Last) {
+        let start = if let Some(last) = self.last {
+            self.advance(last)?;
+            start
+        } else {
+            let (model, prompt) = (self.model, &self.prompt);
+            match self.session.feed(model, self.compute, prompt, Logits::Last) {
                 Err(Error::Stopped) => {
                     self.reason = Some(StopReason::Interrupt);
                     return Ok(None);
                 }
                 logits => logits?,
-            },
-        };
-        let start = if self.last.is_none() {
+            };
             self.timings.prompt = start.elapsed();
             self.timings.prompt_tokens = self.prompt.len();
             Instant::now()
-        } else {
-            start
         };
-        let id = self.sampler.sample(logits);
+        let id = self.sampler.sample(self.session.row(self.model, self.row));
         self.sampler.accept(id);
-        self.last = Some(id);
         self.timings.generated_tokens += 1;
+        let is_full = self.session.room() == 0;
+        self.follow(id);
 
         let mut text = String::new();
         let (mut ends, mut stops) = (false, false);
@@ -188,7 +264,6 @@ impl<'a> Generation<'a> {
             ends = !self.ignore_end && tokenizer.is_end(id);
             stops = self.stops.push(stream.push(id), &mut text);
         }
-        let is_full = self.session.tokens.len() >= self.session.capacity;
         self.reason = if stops {
             Some(StopReason::String)
         } else if ends {

@@ -49,6 +49,7 @@ pub mod layers;
 pub mod memory;
 mod model;
 pub mod sampler;
+pub mod speculate;
 pub mod template;
 pub mod tokenizer;
 
@@ -60,5 +61,6 @@ pub use generate::{GenerateOptions, Generation, Piece, StopHandle, StopReason, T
 pub use memory::MemoryPlan;
 pub use model::{Model, ModelOptions};
 pub use sampler::{SamplerChain, SamplerOptions};
+pub use speculate::{Counts, SpeculationOptions};
 pub use template::{ChatTemplate, Message, TemplateError};
 pub use tokenizer::Tokenizer;

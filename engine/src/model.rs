@@ -125,36 +125,24 @@ impl Model {
         self.decoder.cost()
     }
 
-    /// What a context with these options will take, before it is taken. Without a length in the options, the plan is for
-    /// the trained length or what fits in memory beside the weights, whichever is less.
+    /// What a context with these options will take, a draft model's share included, before it is taken. Without a length
+    /// in the options, the plan is for the trained length or what fits in memory beside the weights, whichever is less.
     pub fn memory(&self, options: &ContextOptions) -> MemoryPlan {
         self.memory_within(options, memory::available())
     }
 
     fn memory_within(&self, options: &ContextOptions, available: Option<u64>) -> MemoryPlan {
-        let weights = self.gguf.file_bytes();
+        let draft = options.speculation.draft.as_deref();
+        let weights = self.gguf.file_bytes() + draft.map_or(0, |draft| draft.gguf.file_bytes());
         let trained = self.trained_context();
-        let batch = options.batch.max(1);
+        let logits = options.speculation.rows();
         let scratch = |positions: usize| {
-            let batch = batch.min(positions);
-            // Hidden states, one row of logits, and the int8 copies and partial sums of the kernels.
-            let values = self.decoder.buffer_values(batch) + self.vocab_size();
-            4 * values as u64 + 2 * (batch * self.decoder.width()) as u64
+            self.scratch_bytes(options, positions, logits)
+                + draft.map_or(0, |draft| draft.scratch_bytes(options, positions, 1))
         };
         let cache = |positions: usize| {
-            let bytes = |shape: &crate::cache::CacheShape| {
-                shape.bytes(
-                    positions,
-                    batch.min(positions),
-                    options.cache_keys,
-                    options.cache_values,
-                )
-            };
-            self.decoder
-                .caches
-                .iter()
-                .map(bytes)
-                .fold(0, u64::saturating_add)
+            let draft = draft.map_or(0, |draft| draft.cache_bytes(options, positions));
+            self.cache_bytes(options, positions).saturating_add(draft)
         };
         let fits = |positions: usize, room: u64| {
             cache(positions).saturating_add(scratch(positions)) <= room
@@ -190,6 +178,23 @@ impl Model {
             context_length,
             fitting_context,
         }
+    }
+
+    /// Hidden states, so many rows of logits, and the int8 copies and partial sums of the kernels.
+    fn scratch_bytes(&self, options: &ContextOptions, positions: usize, logits: usize) -> u64 {
+        let batch = options.batch.max(1).min(positions);
+        let values = self.decoder.buffer_values(batch) + logits * self.vocab_size();
+        4 * values as u64 + 2 * (batch * self.decoder.width()) as u64
+    }
+
+    /// Keys and values of all layers.
+    fn cache_bytes(&self, options: &ContextOptions, positions: usize) -> u64 {
+        let batch = options.batch.max(1).min(positions);
+        let bytes = |shape: &crate::cache::CacheShape| {
+            shape.bytes(positions, batch, options.cache_keys, options.cache_values)
+        };
+        let caches = self.decoder.caches.iter().map(bytes);
+        caches.fold(0, u64::saturating_add)
     }
 
     /// A new, empty context. Refused with [`Error::Memory`] if it would not fit.

@@ -1,12 +1,12 @@
 //! `gristmill run`: a plain completion of a text, without a chat template.
 
 use crate::diagnostics::{Interrupted, note};
-use crate::options::{EngineArgs, positive};
+use crate::options::{EngineArgs, SpeculationArgs, positive};
 use crate::sampling::SamplingArgs;
 use crate::{input, interrupt, render, source};
 use anyhow::Result;
 use clap::Args;
-use gristmill_engine::{GenerateOptions, Model, StopReason, Timings};
+use gristmill_engine::{Counts, GenerateOptions, Model, StopReason, Timings};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::Write;
@@ -21,12 +21,15 @@ The text is continued as it stands; 'chat' is for questions. Control tokens spel
 
 JSON: {\"prompt_ids\":[], \"ids\":[], \"text\":\"\", \"stop\":\"length|end|string|interrupt\", \
      \"timings\":{\"load_s\":0, \"prompt_tokens\":0, \"prompt_s\":0, \"generated_tokens\":0, \
-     \"generate_s\":0}}. A context that is full counts as length, and that is said on standard error.
+     \"generate_s\":0}}. A context that is full counts as length, and that is said on standard error. With --lookup or \
+     --draft also \"speculation\":{\"proposed\":0, \"accepted\":0}: tokens that were guessed, and those that were right.
 
 Examples:
   gristmill run smollm2 -p 'The capital of France is' -n 16 --temp 0
   gristmill run model.gguf -f story.txt -n 200 --seed 7 --timings
-  gristmill run model.gguf -p 'Q: why? A:' --stop Q: --json")]
+  gristmill run model.gguf -p 'Q: why? A:' --stop Q: --json
+  gristmill run model.gguf -f edit.txt --lookup --timings
+  gristmill run large.gguf -p 'Once upon a time' --draft small.gguf")]
 pub struct Run {
     /// Path, hf:owner/repo[/file] or short name
     model: OsString,
@@ -72,6 +75,8 @@ pub struct Run {
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
+    speculation: SpeculationArgs,
+    #[command(flatten)]
     engine: EngineArgs,
 }
 
@@ -82,6 +87,14 @@ struct Report<'a> {
     text: &'a str,
     stop: &'a str,
     timings: Times,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speculation: Option<Guesses>,
+}
+
+#[derive(Serialize)]
+struct Guesses {
+    proposed: usize,
+    accepted: usize,
 }
 
 #[derive(Serialize)]
@@ -105,9 +118,10 @@ impl Run {
         let start = Instant::now();
         let model = Model::open(&path, &self.engine.model_options())?;
         let prompt = model.tokenizer()?.encode(&text, true, self.parse_special);
-        let mut context = self.engine.context(
+        let mut context = self.engine.speculative_context(
             &model,
             self.context_length(prompt.len(), model.trained_context()),
+            self.speculation.options(&self.engine)?,
         )?;
         let load_s = start.elapsed().as_secs_f64();
 
@@ -138,7 +152,7 @@ impl Run {
             }
         }
         let stop = generation.stop_reason().unwrap_or(StopReason::Interrupt);
-        let timings = generation.timings();
+        let (timings, guesses) = (generation.timings(), generation.speculation());
         if self.json {
             render::json(&Report {
                 prompt_ids: &prompt,
@@ -157,6 +171,8 @@ impl Run {
                     generated_tokens: timings.generated_tokens,
                     generate_s: timings.generate.as_secs_f64(),
                 },
+                speculation: guesses
+                    .map(|Counts { proposed, accepted }| Guesses { proposed, accepted }),
             })?;
         } else {
             writeln!(out)?;
@@ -169,7 +185,7 @@ impl Run {
             );
         }
         if self.timings {
-            note!("load {:.3} s; {}", load_s, describe(&timings));
+            note!("load {:.3} s; {}", load_s, describe(&timings, guesses));
         }
         if stop == StopReason::Interrupt {
             Err(Interrupted.into())
@@ -187,8 +203,9 @@ impl Run {
     }
 }
 
-/// Timings for a person: `prompt 5 tokens, 410.0 tokens/s; 64 new tokens, 82.3 tokens/s`.
-pub fn describe(timings: &Timings) -> String {
+/// Timings for a person: `prompt 5 tokens, 410.0 tokens/s; 64 new tokens, 82.3 tokens/s`, and with guesses also
+/// `; 30 of 40 guesses right`.
+pub fn describe(timings: &Timings, guesses: Option<Counts>) -> String {
     let speed = |tokens: usize, time: std::time::Duration| {
         if tokens == 0 || time.is_zero() {
             return "-".to_owned();
@@ -197,8 +214,11 @@ pub fn describe(timings: &Timings) -> String {
     };
     // The first new token comes out of the prompt's last step.
     let steps = timings.generated_tokens.saturating_sub(1);
+    let guesses = guesses.map_or(String::new(), |Counts { proposed, accepted }| {
+        format!("; {accepted} of {proposed} guesses right")
+    });
     format!(
-        "prompt {} tokens, {} tokens/s; {} new tokens, {} tokens/s",
+        "prompt {} tokens, {} tokens/s; {} new tokens, {} tokens/s{guesses}",
         timings.prompt_tokens,
         speed(timings.prompt_tokens, timings.prompt),
         timings.generated_tokens,

@@ -9,6 +9,7 @@ mod program;
 mod real_models;
 mod run;
 mod server;
+mod speculation;
 mod terminal;
 mod tiny;
 mod usage;

@@ -1,6 +1,6 @@
 //! Keys and values of past tokens. One [`Cache`] for each attention layer, laid out `[head][slot][dimension]` so that a
 //! head's past is one run of memory. A layer that sees everything has a slot for every position; a layer with a sliding
-//! window has a ring of slots that holds the window and one batch.
+//! window has a ring of slots that holds the window, one batch, and a few guesses, which can be taken back.
 //! Flows in: the keys and values of a batch. Flows out: views for the attention kernel.
 
 mod store;
@@ -9,6 +9,8 @@ use gristmill_kernels::attention::CacheRows;
 
 pub use store::CacheType;
 use store::Store;
+
+use crate::speculate::MOST_GUESSES;
 
 /// Names one of a decoder's caches. Layers that share keys and values share the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +30,20 @@ pub struct CacheShape {
 }
 
 impl CacheShape {
-    /// Slots for a context of `positions` that is fed in batches of up to `batch`.
-    fn slots(&self, positions: usize, batch: usize) -> usize {
+    /// Positions that are remembered in a context of `positions` that is fed in batches of up to `batch`.
+    fn remembered(&self, positions: usize, batch: usize) -> usize {
         // While a batch of b tokens is evaluated, its first one still looks back over window - 1 older positions.
         self.window.map_or(positions, |w| {
             positions.min(w.saturating_add(batch).saturating_sub(1))
         })
+    }
+
+    /// Slots for them, and for guesses: those that are taken back must not have displaced anything that is remembered.
+    fn slots(&self, positions: usize, batch: usize) -> usize {
+        positions.min(
+            self.remembered(positions, batch)
+                .saturating_add(MOST_GUESSES),
+        )
     }
 
     /// Bytes that a cache of this shape takes.
@@ -57,8 +67,8 @@ pub struct Cache {
     capacity: usize,
     keys: Store,
     values: Store,
-    /// Positions from here on are held, as far as they were written.
-    oldest: usize,
+    /// So many positions before the newest one that was not taken back are held.
+    remembered: usize,
 }
 
 /// What the attention kernel reads.
@@ -87,7 +97,7 @@ impl Cache {
             capacity,
             keys: store(keys, shape.key_length),
             values: store(values, shape.value_length),
-            oldest: 0,
+            remembered: shape.remembered(positions, batch),
             shape,
         }
     }
@@ -96,7 +106,6 @@ impl Cache {
     pub fn write(&mut self, first: usize, n: usize, keys: &[f32], values: &[f32]) {
         self.keys.write(first, n, keys);
         self.values.write(first, n, values);
-        self.oldest = self.oldest.max((first + n).saturating_sub(self.capacity));
     }
 
     /// Views for the attention kernel.
@@ -108,17 +117,13 @@ impl Cache {
         }
     }
 
-    /// The oldest position from which the sequence could go on: everything that a token there looks at is held.
-    pub fn oldest_restart(&self) -> usize {
-        match (self.oldest, self.shape.window) {
+    /// The oldest position from which the sequence could go on, if it was `longest` positions long at most: everything
+    /// that a token there looks at is held.
+    pub fn oldest_restart(&self, longest: usize) -> usize {
+        match (longest.saturating_sub(self.remembered), self.shape.window) {
             (0, _) | (_, None) => 0,
             (oldest, Some(window)) => oldest + window - 1,
         }
-    }
-
-    /// Forgets everything.
-    pub fn reset(&mut self) {
-        self.oldest = 0;
     }
 }
 
@@ -134,38 +139,31 @@ mod tests {
     };
 
     #[test]
-    fn rings_hold_a_window_and_a_batch() {
-        assert_eq!(SHAPE.slots(100, 5), 12);
+    fn rings_hold_a_window_a_batch_and_guesses() {
+        let slots = 12 + MOST_GUESSES;
+        assert_eq!(SHAPE.slots(100, 5), slots);
+        assert_eq!(SHAPE.slots(20, 5), 20);
         assert_eq!(SHAPE.slots(10, 5), 10);
-        assert_eq!(
-            CacheShape {
-                window: None,
-                ..SHAPE
-            }
-            .slots(100, 5),
-            100
-        );
+        let everything = CacheShape {
+            window: None,
+            ..SHAPE
+        };
+        assert_eq!(everything.slots(100, 5), 100);
         let f16 = CacheType::F16;
-        assert_eq!(SHAPE.bytes(100, 5, f16, f16), 12 * 2 * (32 + 64) * 2);
+        let bytes = slots * 2 * (32 + 64) * 2;
+        assert_eq!(SHAPE.bytes(100, 5, f16, f16), bytes as u64);
     }
 
     #[test]
     fn a_ring_knows_how_far_back_it_can_go() {
-        let mut cache = Cache::new(SHAPE, 100, 5, CacheType::F32, CacheType::Q8_0);
-        let row = |n: usize| (vec![0.5; n * 2 * 32], vec![0.5; n * 2 * 64]);
-        let write = |cache: &mut Cache, first, n| {
-            let (k, v) = row(n);
-            cache.write(first, n, &k, &v);
-        };
-        write(&mut cache, 0, 5);
-        assert_eq!(cache.oldest_restart(), 0);
-        write(&mut cache, 5, 5);
-        write(&mut cache, 10, 5);
-        // Positions 3 to 14 are held; a token at 10 looks at 3 to 9.
-        assert_eq!(cache.oldest_restart(), 10);
-        write(&mut cache, 10, 2);
-        assert_eq!(cache.oldest_restart(), 10);
-        cache.reset();
-        assert_eq!(cache.oldest_restart(), 0);
+        let cache = Cache::new(SHAPE, 100, 5, CacheType::F32, CacheType::Q8_0);
+        assert_eq!(cache.oldest_restart(5), 0);
+        assert_eq!(cache.oldest_restart(12), 0);
+        // Positions 3 to 14 are held, and so they are after 15 more were written and taken back; a token at 10 looks at
+        // 3 to 9.
+        assert_eq!(cache.oldest_restart(15), 10);
+        assert!(15 + MOST_GUESSES - cache.capacity <= 3);
+        let short = Cache::new(SHAPE, 20, 5, CacheType::F32, CacheType::F32);
+        assert_eq!(short.oldest_restart(20), 15);
     }
 }

@@ -8,5 +8,6 @@ mod hostile_templates;
 mod malformed;
 mod real_models;
 mod sessions;
+mod speculation;
 mod templates;
 mod tokenizers;

@@ -7,7 +7,7 @@ mod terminal;
 
 use crate::catalogue::CATALOGUE;
 use crate::diagnostics::{self, Interrupted, note, usage};
-use crate::options::{EngineArgs, positive};
+use crate::options::{EngineArgs, SpeculationArgs, positive};
 use crate::render::{self, count};
 use crate::sampling::{self, SamplingArgs};
 use crate::{interrupt, source};
@@ -39,6 +39,7 @@ Control tokens inside of what you type are text. A model without a chat template
 Examples:
   gristmill chat
   gristmill chat model.gguf --system 'You are a poet.' --temp 0.7 --timings
+  gristmill chat model.gguf --system 'You edit code.' --lookup
   echo 'What is gravity?' | gristmill chat --temp 0 -n 60")]
 pub struct Chat {
     /// Path, hf:owner/repo[/file] or short name [default: smollm2-135m-instruct]
@@ -70,6 +71,8 @@ pub struct Chat {
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
+    speculation: SpeculationArgs,
+    #[command(flatten)]
     engine: EngineArgs,
 }
 
@@ -82,7 +85,10 @@ impl Chat {
             .unwrap_or_else(|| CATALOGUE[0].name.into());
         let path = source::locate(&name)?;
         let model = Model::open(&path, &self.engine.model_options())?;
-        let context = self.engine.context(&model, self.context)?;
+        let speculation = self.speculation.options(&self.engine)?;
+        let context = self
+            .engine
+            .speculative_context(&model, self.context, speculation)?;
         let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
         let settings = Settings {
             on_full: self.on_full,
@@ -235,7 +241,7 @@ impl Chat {
         }
         if self.timings {
             let context = session.context();
-            let speeds = super::run::describe(&ending.timings);
+            let speeds = super::run::describe(&ending.timings, ending.guesses);
             note!(
                 "[{speeds}; context {} of {}]",
                 context.position(),

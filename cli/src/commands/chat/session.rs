@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use gristmill_engine::chat::{ChatFormat, Conversation, Prompt};
 use gristmill_engine::sampler::SamplerOptions;
-use gristmill_engine::{Context, Error, GenerateOptions, Model, StopReason, Timings};
+use gristmill_engine::{Context, Counts, Error, GenerateOptions, Model, StopReason, Timings};
 use std::sync::Arc;
 
 /// What to do when a conversation no longer fits into the context.
@@ -36,6 +36,8 @@ pub struct Ending {
     pub reason: StopReason,
     /// Its speed.
     pub timings: Timings,
+    /// What became of guesses, if any are made.
+    pub guesses: Option<Counts>,
 }
 
 /// A conversation in progress.
@@ -135,9 +137,10 @@ impl Session {
     /// Answers the last message, which is the user's.
     fn complete(&mut self, sink: &mut dyn FnMut(&str) -> Result<()>) -> Result<Ending> {
         let (mut answer, mut answer_ids) = (String::new(), Vec::new());
-        let mut timings = Timings::default();
+        let (mut timings, mut guesses) = (Timings::default(), None);
         let outcome = loop {
-            match self.stretch(&mut answer, &mut answer_ids, &mut timings, sink) {
+            let spent = (&mut timings, &mut guesses);
+            match self.stretch(&mut answer, &mut answer_ids, spent, sink) {
                 Ok(StopReason::ContextFull)
                     if self.settings.on_full == OnFull::Drop && self.drop_oldest() => {}
                 outcome => break outcome,
@@ -150,6 +153,7 @@ impl Session {
         Ok(Ending {
             reason: outcome?,
             timings,
+            guesses,
         })
     }
 
@@ -158,7 +162,7 @@ impl Session {
         &mut self,
         answer: &mut String,
         answer_ids: &mut Vec<u32>,
-        timings: &mut Timings,
+        (timings, guesses): (&mut Timings, &mut Option<Counts>),
         sink: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<StopReason> {
         let (ids, stop) = loop {
@@ -216,6 +220,11 @@ impl Session {
         timings.prompt += new.prompt;
         timings.generated_tokens += new.generated_tokens;
         timings.generate += new.generate;
+        if let Some(new) = generation.speculation() {
+            let guesses = guesses.get_or_insert_default();
+            guesses.proposed += new.proposed;
+            guesses.accepted += new.accepted;
+        }
         Ok(generation.stop_reason().unwrap_or(StopReason::Interrupt))
     }
 

@@ -1,0 +1,606 @@
+//! Speculation without loss: whatever is guessed, the text is that of the plain path, id by id.
+
+use std::sync::Arc;
+
+use crate::common::{self, Fixture};
+use gristmill_engine::{
+    CacheType, Context, ContextOptions, Counts, Error, GenerateOptions, Logits, Model,
+    SamplerOptions, SpeculationOptions, StopReason,
+};
+use gristmill_gguf::{Gguf, Strings, Writer};
+
+fn models() -> Vec<(String, Arc<Model>)> {
+    let fixtures = Fixture::all(&common::testdata().join("archs"));
+    let mut models: Vec<(String, Arc<Model>)> = fixtures
+        .iter()
+        .filter(|f| f.path("head").is_file())
+        .map(|f| {
+            let gguf = Gguf::from_bytes(f.expand()).unwrap();
+            (f.name.clone(), Model::from_gguf(gguf).unwrap())
+        })
+        .collect();
+    let path = common::testdata().join("archs/llama-dense-Q4_0.gguf");
+    models.push((
+        "llama-dense-Q4_0".into(),
+        Model::open(path, &Default::default()).unwrap(),
+    ));
+    models
+}
+
+fn model(name: &str) -> Arc<Model> {
+    models().into_iter().find(|(n, _)| n == name).unwrap().1
+}
+
+fn guessing(lookup: bool, draft: Option<&Arc<Model>>, depth: Option<usize>) -> SpeculationOptions {
+    SpeculationOptions {
+        lookup,
+        draft: draft.cloned(),
+        depth,
+    }
+}
+
+struct Outcome {
+    ids: Vec<u32>,
+    reason: StopReason,
+    position: usize,
+    counts: Option<Counts>,
+}
+
+fn outcome(context: &mut Context, prompt: &[u32], options: &GenerateOptions) -> Outcome {
+    let mut generation = context.generate(prompt, options.clone()).unwrap();
+    let ids = generation.by_ref().map(|piece| piece.unwrap().id).collect();
+    let (reason, counts) = (generation.stop_reason().unwrap(), generation.speculation());
+    Outcome {
+        ids,
+        reason,
+        position: context.position(),
+        counts,
+    }
+}
+
+fn options(sampler: SamplerOptions, max_tokens: usize) -> GenerateOptions {
+    GenerateOptions {
+        sampler,
+        max_tokens: Some(max_tokens),
+        ..Default::default()
+    }
+}
+
+/// Every sampler at least once, those with a memory of the text above all.
+fn samplers() -> Vec<(&'static str, SamplerOptions)> {
+    let seeded = |options: SamplerOptions| SamplerOptions {
+        seed: Some(7),
+        ..options
+    };
+    let base = SamplerOptions::default;
+    vec![
+        ("greedy", SamplerOptions::greedy()),
+        ("default", seeded(base())),
+        (
+            "penalties",
+            seeded(SamplerOptions {
+                repeat_penalty: 1.3,
+                frequency_penalty: 0.2,
+                presence_penalty: 0.1,
+                ..base()
+            }),
+        ),
+        (
+            "dry",
+            seeded(SamplerOptions {
+                dry_multiplier: 0.8,
+                dry_allowed_length: 1,
+                dry_sequence_breakers: Vec::new(),
+                ..base()
+            }),
+        ),
+        (
+            "xtc",
+            seeded(SamplerOptions {
+                xtc_probability: 0.5,
+                xtc_threshold: 0.02,
+                ..base()
+            }),
+        ),
+        (
+            "mirostat",
+            seeded(SamplerOptions {
+                mirostat: 1,
+                ..base()
+            }),
+        ),
+        (
+            "mirostat_v2",
+            seeded(SamplerOptions {
+                mirostat: 2,
+                ..base()
+            }),
+        ),
+        (
+            "others",
+            seeded(SamplerOptions {
+                typical_p: 0.9,
+                top_n_sigma: 2.0,
+                dynamic_temperature_range: 0.5,
+                logit_bias: vec![(3, 1.5), (4, f32::NEG_INFINITY)],
+                ..base()
+            }),
+        ),
+    ]
+}
+
+/// Several turns of a chat: prompts, each after what is shared with the text before.
+fn turns(context: &mut Context, options: &GenerateOptions) -> Vec<(usize, Outcome)> {
+    let mut text: Vec<u32> = [5, 9, 2, 7, 5, 9, 2, 7, 5, 9].to_vec();
+    (0..3)
+        .map(|turn| {
+            let kept = context.keep_prefix(&text);
+            let outcome = outcome(context, &text[kept..], options);
+            text.extend(&outcome.ids);
+            // The next turn changes the last ids, as a template may.
+            let changed = text.len() - [1, 3, 12][turn];
+            text.truncate(changed);
+            text.extend([11, 5, 9, 2]);
+            (kept, outcome)
+        })
+        .collect()
+}
+
+fn assert_same(
+    what: &str,
+    plain: &mut Context,
+    guessing: &mut Context,
+    options: &GenerateOptions,
+) -> Counts {
+    plain.reset();
+    guessing.reset();
+    let mut counts = Counts::default();
+    for ((kept, plain), (its, guessed)) in
+        turns(plain, options).iter().zip(turns(guessing, options))
+    {
+        assert_eq!(plain.ids, guessed.ids, "{what}");
+        assert_eq!(
+            (*kept, plain.reason, plain.position),
+            (its, guessed.reason, guessed.position),
+            "{what}"
+        );
+        assert!(plain.counts.is_none());
+        let new = guessed.counts.unwrap();
+        counts.proposed += new.proposed;
+        counts.accepted += new.accepted;
+    }
+    assert!(counts.accepted <= counts.proposed, "{what}");
+    counts
+}
+
+#[test]
+fn every_model_gives_the_plain_text() {
+    let models = models();
+    let other = &models
+        .iter()
+        .find(|(name, _)| name == "llama-dense-Q4_0")
+        .unwrap()
+        .1;
+    for (name, model) in &models {
+        let mut plain = model.context(&common::exact(1)).unwrap();
+        let context = |speculation| {
+            model
+                .context(&ContextOptions {
+                    speculation,
+                    ..common::exact(2)
+                })
+                .unwrap()
+        };
+        let options = options(SamplerOptions::greedy(), 40);
+        for depth in [Some(3), Some(15), None] {
+            let drafts = match depth {
+                Some(15) => [(true, None), (false, Some(model))],
+                _ => [(false, Some(other)), (true, Some(model))],
+            };
+            for (lookup, draft) in drafts {
+                let mut context = context(guessing(lookup, draft, depth));
+                let what = format!(
+                    "{name}, lookup {lookup}, draft {}, {depth:?}",
+                    draft.is_some()
+                );
+                let counts = assert_same(&what, &mut plain, &mut context, &options);
+                assert!(depth.is_none() || counts.proposed > 0, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_model_is_its_own_perfect_draft() {
+    let model = model("llama-gqa");
+    let mut context = model
+        .context(&ContextOptions {
+            speculation: guessing(false, Some(&model), Some(7)),
+            ..common::exact(2)
+        })
+        .unwrap();
+    // One token out of the prompt, then passes that give eight each.
+    let outcome = outcome(
+        &mut context,
+        &[3, 1, 4],
+        &options(SamplerOptions::greedy(), 41),
+    );
+    assert_eq!(
+        outcome.counts,
+        Some(Counts {
+            proposed: 35,
+            accepted: 35
+        })
+    );
+    assert_eq!(outcome.position, 3 + 40);
+}
+
+#[test]
+fn every_sampler_gives_the_plain_text() {
+    for name in ["gemma3-1b", "llama-dense-Q4_0", "llama-moe"] {
+        let model = model(name);
+        let mut plain = model.context(&common::exact(1)).unwrap();
+        let mut lookup = model
+            .context(&ContextOptions {
+                speculation: guessing(true, None, Some(6)),
+                ..common::exact(1)
+            })
+            .unwrap();
+        let mut draft = model
+            .context(&ContextOptions {
+                speculation: guessing(false, Some(&model), Some(3)),
+                ..common::exact(1)
+            })
+            .unwrap();
+        for (sampler, sampling) in samplers() {
+            let options = options(sampling, 60);
+            for context in [&mut lookup, &mut draft] {
+                let counts =
+                    assert_same(&format!("{name}, {sampler}"), &mut plain, context, &options);
+                assert!(counts.proposed > 0, "{name}, {sampler}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_cache_takes_guesses_back() {
+    use CacheType::{F16, F32, Q8_0};
+    // Windows of a few tokens, and rings that are hardly longer: the text goes round them many times.
+    for (name, keys, values) in [
+        ("gemma3-1b", F32, F32),
+        ("gemma3-1b", F16, F16),
+        ("gemma3-gqa", F16, F32),
+        ("llama-dense", F32, F16),
+        ("llama-dense-Q4_0", Q8_0, Q8_0),
+        ("llama-dense", F16, Q8_0),
+    ] {
+        let model = model(name);
+        for batch in [1, 2, 5, 16, 512] {
+            let cache = |speculation| ContextOptions {
+                batch,
+                cache_keys: keys,
+                cache_values: values,
+                speculation,
+                ..common::exact(2)
+            };
+            let mut plain = model.context(&cache(Default::default())).unwrap();
+            let mut context = model
+                .context(&cache(guessing(true, Some(&model), Some(15))))
+                .unwrap();
+            let what = format!("{name}, {keys} {values}, batch {batch}");
+            let counts = assert_same(
+                &what,
+                &mut plain,
+                &mut context,
+                &options(SamplerOptions::greedy(), 70),
+            );
+            assert_eq!(counts.proposed > 0, batch > 1, "{what}");
+        }
+    }
+}
+
+#[test]
+fn ends_are_those_of_the_plain_path() {
+    let model = model("gemma3-1b");
+    let context = |length, speculation| {
+        let options = ContextOptions {
+            context_length: Some(length),
+            speculation,
+            ..common::exact(1)
+        };
+        model.context(&options).unwrap()
+    };
+    let own = guessing(false, Some(&model), Some(6));
+    for length in 11..40 {
+        let (mut plain, mut guessed) = (
+            context(length, Default::default()),
+            context(length, own.clone()),
+        );
+        let all = options(SamplerOptions::greedy(), 1000);
+        let (a, b) = (
+            outcome(&mut plain, &[1; 10], &all),
+            outcome(&mut guessed, &[1; 10], &all),
+        );
+        assert_eq!(
+            (&a.ids, a.reason, a.position),
+            (&b.ids, b.reason, b.position)
+        );
+        assert_eq!(
+            (b.ids.len(), b.reason),
+            (length - 9, StopReason::ContextFull)
+        );
+    }
+    for tokens in 0..20 {
+        let some = options(SamplerOptions::greedy(), tokens);
+        let (mut plain, mut guessed) = (context(40, Default::default()), context(40, own.clone()));
+        let (a, b) = (
+            outcome(&mut plain, &[1; 10], &some),
+            outcome(&mut guessed, &[1; 10], &some),
+        );
+        assert_eq!(
+            (&a.ids, a.reason, a.position),
+            (&b.ids, b.reason, b.position)
+        );
+    }
+    // A stop inside of a run of guesses, and a generation that is let go of there.
+    for after in 1..12 {
+        let mut seen = Vec::new();
+        for speculation in [SpeculationOptions::default(), own.clone()] {
+            let mut context = context(100, speculation);
+            let stop = context.stop_handle();
+            let mut generation = context
+                .generate(&[1; 10], options(SamplerOptions::greedy(), 50))
+                .unwrap();
+            let mut ids = Vec::new();
+            for piece in generation.by_ref() {
+                ids.push(piece.unwrap().id);
+                if ids.len() == after {
+                    stop.stop();
+                }
+            }
+            assert_eq!(generation.stop_reason(), Some(StopReason::Interrupt));
+            drop(generation);
+            let (position, tokens) = (context.position(), context.tokens().to_vec());
+            let mut generation = context
+                .generate(&[2, 3], options(SamplerOptions::greedy(), 50))
+                .unwrap();
+            ids.extend(
+                generation
+                    .by_ref()
+                    .take(after)
+                    .map(|piece| piece.unwrap().id),
+            );
+            drop(generation);
+            assert_eq!(context.position(), position + 2 + after - 1);
+            let next = context.feed(&[4], Logits::Last).unwrap().to_vec();
+            seen.push((ids, position, tokens, context.tokens().to_vec(), next));
+        }
+        assert!(seen[0] == seen[1], "after {after}");
+    }
+}
+
+#[test]
+fn a_pass_with_guesses_has_the_bits_of_single_passes() {
+    let mut checked: Vec<(String, Arc<Model>, Vec<u32>)> = Vec::new();
+    for (name, model) in models() {
+        checked.push((name, model, (0..16).map(|i| (i * 37 + 11) % 128).collect()));
+    }
+    for file in [
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "gemma-3-270m-q4_k_m.gguf",
+    ] {
+        if let Some(model) = common::real_model(file) {
+            let text = "fn main() { println!(\"{}\", 1 + 2 + 3 + 4 + 5); }";
+            let ids = model.tokenizer().unwrap().encode(text, true, false);
+            checked.push((file.into(), model, ids[..16].to_vec()));
+        }
+    }
+    for (name, model, ids) in checked {
+        for threads in [1, 2] {
+            let mut context = model
+                .context(&ContextOptions {
+                    cache_keys: CacheType::F16,
+                    cache_values: CacheType::F16,
+                    ..common::exact(threads)
+                })
+                .unwrap();
+            let vocab = model.vocab_size();
+            let long = vec![ids[0]; 40];
+            for past in [&ids[..1], &long] {
+                context.reset();
+                context.feed(past, Logits::None).unwrap();
+                let single: Vec<f32> = ids
+                    .iter()
+                    .flat_map(|&id| context.feed(&[id], Logits::Last).unwrap().to_vec())
+                    .collect();
+                for n in [2, 3, 4, 7, 9, 16] {
+                    context.truncate(past.len()).unwrap();
+                    let together = context.feed(&ids[..n], Logits::All).unwrap();
+                    assert!(
+                        together == &single[..n * vocab],
+                        "{name}, {n} tokens, {threads} threads"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Probability that chi-square with `freedom` degrees is at least `x` (Wilson and Hilferty, 1931).
+fn chi_square_tail(x: f64, freedom: f64) -> f64 {
+    let a = 2.0 / (9.0 * freedom);
+    let z = ((x / freedom).cbrt() - (1.0 - a)) / a.sqrt();
+    // The normal distribution's tail (Abramowitz and Stegun 26.2.17).
+    let t = 1.0 / (1.0 + 0.2316419 * z.abs());
+    let poly = t
+        * (0.319381530
+            + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
+    let tail = poly * (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    if z < 0.0 { 1.0 - tail } else { tail }
+}
+
+/// How unlikely it is that two counts come from one distribution; rare values are taken together.
+fn same_distribution(a: &[u32], b: &[u32]) -> f64 {
+    let (mut x, mut cells) = (0.0, 0.0);
+    let (mut rest_a, mut rest_b) = (0, 0);
+    let mut cell = |a: u32, b: u32| {
+        if a + b > 0 {
+            x += (f64::from(a) - f64::from(b)).powi(2) / f64::from(a + b);
+            cells += 1.0;
+        }
+    };
+    for (&a, &b) in a.iter().zip(b) {
+        if a + b >= 10 {
+            cell(a, b);
+        } else {
+            rest_a += a;
+            rest_b += b;
+        }
+    }
+    cell(rest_a, rest_b);
+    chi_square_tail(x, cells - 1.0)
+}
+
+#[test]
+fn the_distribution_is_that_of_the_plain_path() {
+    // Other seeds than the plain path's: the texts differ, their distribution must not.
+    let model = model("llama-gqa");
+    let context = |speculation| {
+        let options = ContextOptions {
+            context_length: Some(64),
+            speculation,
+            ..common::exact(1)
+        };
+        model.context(&options).unwrap()
+    };
+    let mut plain = context(Default::default());
+    let sample = |context: &mut Context, first_seed: u64| {
+        // Counts of the ids at the third place, and of the pairs at the second and third in a few classes.
+        let (mut ids, mut pairs) = (vec![0u32; 128], vec![0u32; 64]);
+        let mut accepted = 0;
+        for seed in 0..1500 {
+            context.truncate(4).unwrap();
+            let sampler = SamplerOptions {
+                seed: Some(first_seed + seed),
+                temperature: 0.35,
+                ..Default::default()
+            };
+            context.reset();
+            let outcome = outcome(context, &[3, 1, 4, 3, 1], &options(sampler, 4));
+            ids[outcome.ids[2] as usize] += 1;
+            pairs[(outcome.ids[1] % 8 * 8 + outcome.ids[3] % 8) as usize] += 1;
+            accepted += outcome.counts.map_or(0, |c| c.accepted);
+        }
+        (ids, pairs, accepted)
+    };
+    let (ids, pairs, _) = sample(&mut plain, 0);
+    for (what, speculation) in [
+        ("lookup", guessing(true, None, Some(3))),
+        ("draft", guessing(false, Some(&model), Some(3))),
+    ] {
+        let mut context = context(speculation);
+        let (its_ids, its_pairs, accepted) = sample(&mut context, 1_000_000);
+        let p = (
+            same_distribution(&ids, &its_ids),
+            same_distribution(&pairs, &its_pairs),
+        );
+        println!("{what}: p = {p:?}, {accepted} guesses accepted");
+        assert!(
+            accepted > 20,
+            "{what}: guesses have to be right now and then, {accepted}"
+        );
+        assert!(p.0 > 0.001 && p.1 > 0.001, "{what}: {p:?}");
+    }
+    // The test itself can fail: another temperature is another distribution.
+    let mut warm = vec![0u32; 128];
+    for seed in 0..1500 {
+        plain.reset();
+        let sampler = SamplerOptions {
+            seed: Some(2_000_000 + seed),
+            temperature: 0.6,
+            ..Default::default()
+        };
+        warm[outcome(&mut plain, &[3, 1, 4, 3, 1], &options(sampler, 4)).ids[2] as usize] += 1;
+    }
+    assert!(same_distribution(&ids, &warm) < 1e-6);
+}
+
+#[test]
+fn a_draft_of_another_vocabulary_is_refused() {
+    let fixtures = Fixture::all(&common::testdata().join("archs"));
+    let fixture = fixtures.iter().find(|f| f.name == "llama-gqa").unwrap();
+    let gguf = Gguf::from_bytes(fixture.expand()).unwrap();
+    let named = |tokens: Vec<String>| {
+        let mut writer = Writer::new();
+        writer.set_all(gguf.metadata());
+        writer.set("tokenizer.ggml.tokens", tokens.iter().collect::<Strings>());
+        if tokens.is_empty() {
+            writer.remove("tokenizer.ggml.tokens");
+        }
+        for tensor in gguf.tensors() {
+            writer
+                .tensor(tensor.name(), tensor.tensor_type(), tensor.dims())
+                .unwrap();
+        }
+        let mut out = writer.start(Vec::new()).unwrap();
+        for tensor in gguf.tensors() {
+            out.write(gguf.data(tensor)).unwrap();
+        }
+        Model::from_gguf(Gguf::from_bytes(out.finish().unwrap()).unwrap()).unwrap()
+    };
+    let tokens: Vec<String> = (0..128).map(|i| format!("t{i}")).collect();
+    let mut changed = tokens.clone();
+    changed[77] = "new\nline".into();
+    let main = named(tokens.clone());
+    let context = |main: &Arc<Model>, draft: &Arc<Model>| {
+        main.context(&ContextOptions {
+            speculation: guessing(false, Some(draft), None),
+            ..common::exact(1)
+        })
+    };
+    assert!(context(&main, &named(tokens)).is_ok());
+    let problem = |main: &Arc<Model>, draft: &Arc<Model>| match context(main, draft) {
+        Err(Error::Draft(problem)) => problem,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it was taken"),
+    };
+    let text = problem(&main, &named(changed));
+    assert!(
+        text.contains(r#"token 77 is "new\nline", and the model's is "t77""#),
+        "{text}"
+    );
+    let text = problem(&main, &named(Vec::new()));
+    assert!(text.contains("token 0 is missing"), "{text}");
+
+    let real = [
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "gemma-3-270m-q4_k_m.gguf",
+    ];
+    if let [Some(smol), Some(gemma)] = real.map(common::real_model) {
+        let text = problem(&smol, &gemma);
+        assert!(text.contains("262144") && text.contains("49152"), "{text}");
+    }
+}
+
+#[test]
+fn the_plan_counts_a_draft() {
+    let (main, draft) = (model("gemma3-1b"), model("llama-gqa"));
+    let plan = |speculation| {
+        main.memory(&ContextOptions {
+            speculation,
+            ..common::exact(1)
+        })
+    };
+    let plain = plan(SpeculationOptions::default());
+    let own = draft.memory(&common::exact(1));
+    let both = plan(guessing(false, Some(&draft), None));
+    assert_eq!(both.cache, plain.cache + own.cache);
+    assert_eq!(both.weights, plain.weights + own.weights);
+    let rows = 15 * 4 * main.vocab_size() as u64;
+    assert_eq!(both.scratch, plain.scratch + own.scratch + rows);
+    assert_eq!(
+        plan(guessing(true, None, None)).scratch,
+        plain.scratch + rows
+    );
+}
