@@ -18,6 +18,8 @@ mod progress;
 mod render;
 mod sampling;
 mod source;
+mod version;
+mod whole_file;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{IsTerminal, Write};
@@ -43,10 +45,10 @@ Exit codes: 0 success, 1 failure, 2 wrong command line, 130 interrupted.
 Environment: GRISTMILL_CACHE (folder for models), GRISTMILL_ISA (instruction set), NO_COLOR."
 )]
 struct Cli {
-    /// Print the version; with --verbose also what this build supports
+    /// Print the version; with --verbose also what this machine is given, and all that is supported
     #[arg(short = 'V', long)]
     version: bool,
-    /// With --version: list instruction sets, tensor types, architectures, samplers, tokenizers
+    /// With --version: instruction set, threads and kernels chosen, and why; then all lists of 'supported'
     #[arg(short, long, requires = "version")]
     verbose: bool,
     #[command(subcommand)]
@@ -94,22 +96,11 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Some(command) => diagnostics::report(command.run()),
-        None if cli.version => diagnostics::report(version(cli.verbose)),
+        None if cli.version => diagnostics::report(version::print(cli.verbose)),
         None => {
             diagnostics::line("", "", &Cli::command().render_help().to_string());
             ExitCode::from(diagnostics::USAGE)
         }
-    }
-}
-
-fn version(verbose: bool) -> anyhow::Result<()> {
-    let mut out = render::output();
-    writeln!(out, "gristmill {}", env!("CARGO_PKG_VERSION"))?;
-    out.flush()?;
-    if verbose {
-        commands::supported::print(false)
-    } else {
-        Ok(())
     }
 }
 

@@ -20,7 +20,8 @@ pub fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-fn cache_type() -> impl TypedValueParser<Value = CacheType> {
+/// Parses the name of a type that the cache can have.
+pub fn cache_type() -> impl TypedValueParser<Value = CacheType> {
     PossibleValuesParser::new(CacheType::ALL.map(CacheType::name))
         .try_map(|name| name.parse::<CacheType>())
 }
@@ -32,11 +33,17 @@ pub struct EngineArgs {
     /// Threads [default: the performance cores]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
+    /// How keys are kept [default: f16]
+    #[arg(long, value_name = "TYPE", value_parser = cache_type())]
+    pub cache_type_k: Option<CacheType>,
+    /// How values are kept [default: f16]
+    #[arg(long, value_name = "TYPE", value_parser = cache_type())]
+    pub cache_type_v: Option<CacheType>,
     #[command(flatten)]
     pub more: MoreEngineArgs,
 }
 
-/// The same without the number of threads, for commands that measure several.
+/// The same without what commands that measure take several values of.
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Engine")]
 pub struct MoreEngineArgs {
@@ -46,12 +53,6 @@ pub struct MoreEngineArgs {
     /// Tokens of a prompt that are computed together
     #[arg(short, long, value_name = "N", value_parser = positive)]
     pub batch: Option<usize>,
-    /// How keys are kept [default: f16]
-    #[arg(long, value_name = "TYPE", value_parser = cache_type())]
-    pub cache_type_k: Option<CacheType>,
-    /// How values are kept [default: f16]
-    #[arg(long, value_name = "TYPE", value_parser = cache_type())]
-    pub cache_type_v: Option<CacheType>,
     /// Instruction set [default: the best of this processor; see 'gristmill --version --verbose']
     #[arg(
         long,
@@ -73,11 +74,13 @@ impl MoreEngineArgs {
         }
     }
 
-    /// How to make a context of so many positions (`None`: what the model was trained for).
+    /// How to make a context of so many positions (`None`: what the model was trained for), with keys and values kept
+    /// like this.
     pub fn context_options(
         &self,
         threads: Option<usize>,
         context_length: Option<usize>,
+        (keys, values): (Option<CacheType>, Option<CacheType>),
     ) -> ContextOptions {
         let default = ContextOptions::default();
         ContextOptions {
@@ -86,8 +89,8 @@ impl MoreEngineArgs {
             threads,
             threads_prompt: self.threads_prompt,
             isa: self.isa.clone().filter(|name| !name.is_empty()),
-            cache_keys: self.cache_type_k.unwrap_or(default.cache_keys),
-            cache_values: self.cache_type_v.unwrap_or(default.cache_values),
+            cache_keys: keys.unwrap_or(default.cache_keys),
+            cache_values: values.unwrap_or(default.cache_values),
             speculation: default.speculation,
         }
     }
@@ -101,7 +104,9 @@ impl EngineArgs {
 
     /// How to make a context of so many positions (`None`: what the model was trained for).
     pub fn context_options(&self, context_length: Option<usize>) -> ContextOptions {
-        self.more.context_options(self.threads, context_length)
+        let cache = (self.cache_type_k, self.cache_type_v);
+        self.more
+            .context_options(self.threads, context_length, cache)
     }
 
     /// A context, which Ctrl-C stops from now on (see `interrupt`).

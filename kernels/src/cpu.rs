@@ -9,11 +9,16 @@ pub fn available() -> impl Iterator<Item = &'static Isa> {
     ISAS.iter().copied().filter(|isa| isa.detect())
 }
 
+/// The name that the environment variable `GRISTMILL_ISA` gives, unless that leaves the choice to us.
+pub fn forced() -> Option<String> {
+    std::env::var("GRISTMILL_ISA")
+        .ok()
+        .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("auto"))
+}
+
 /// The instruction set named `asked`, or else by the environment variable `GRISTMILL_ISA`, or else the best.
 pub fn choose(asked: Option<&str>) -> Result<Ready, Error> {
-    let environment = std::env::var("GRISTMILL_ISA")
-        .ok()
-        .filter(|name| !name.is_empty());
+    let environment = forced();
     let best = || ISAS.iter().rev().find_map(|isa| isa.ready());
     let name = match asked.or(environment.as_deref()) {
         Some(name) if !name.eq_ignore_ascii_case("auto") => name,
@@ -37,6 +42,33 @@ pub fn choose(asked: Option<&str>) -> Result<Ready, Error> {
         .ok_or_else(|| refuse("this CPU doesn't have it"))
 }
 
+/// The processor's name as its maker gives it, or else its architecture.
+pub fn model_name() -> String {
+    let name = if cfg!(target_os = "macos") {
+        std::process::Command::new("/usr/sbin/sysctl")
+            .args(["-n", "machdep.cpu.brand_string"])
+            .output()
+            .ok()
+            .and_then(|output| String::from_utf8(output.stdout).ok())
+    } else {
+        std::fs::read_to_string("/proc/cpuinfo")
+            .ok()
+            .as_deref()
+            .and_then(name_in)
+    };
+    let name = name.map(|name| name.trim().to_owned());
+    name.filter(|name| !name.is_empty())
+        .unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+/// The line `model name : ...` of /proc/cpuinfo; ARM kernels have none.
+fn name_in(cpuinfo: &str) -> Option<String> {
+    let line = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +81,14 @@ mod tests {
             }
             _ => println!("skipped: GRISTMILL_ISA doesn't name a set"),
         }
+    }
+
+    #[test]
+    fn processors_have_names() {
+        let found = name_in("processor\t: 0\nmodel name\t: Some CPU @ 3 GHz\nflags\t: x\n");
+        assert_eq!(found.as_deref(), Some("Some CPU @ 3 GHz"));
+        assert_eq!(name_in("processor: 0\n"), None);
+        assert!(!model_name().is_empty());
     }
 
     #[test]

@@ -88,8 +88,8 @@ impl Logits {
                 ids.len()
             );
         }
-        self.engine.more.cache_type_k.get_or_insert(CacheType::F32);
-        self.engine.more.cache_type_v.get_or_insert(CacheType::F32);
+        self.engine.cache_type_k.get_or_insert(CacheType::F32);
+        self.engine.cache_type_v.get_or_insert(CacheType::F32);
         let batch = self.engine.context_options(None).batch.max(1);
         let mut context = self.engine.context(&model, Some(ids.len()))?;
         interrupt::install()?;

@@ -3,7 +3,7 @@
 use crate::diagnostics::{Interrupted, note, usage};
 use crate::options::{EngineArgs, positive};
 use crate::render::{self, count};
-use crate::{fingerprint, input, interrupt, progress, source};
+use crate::{fingerprint, input, interrupt, progress, source, whole_file};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use gristmill_engine::eval::perplexity::{Options, Perplexity as Evaluation, State};
@@ -232,13 +232,5 @@ fn load(file: &Path, name: &str, fingerprint: &str) -> Result<Option<State>> {
 
 /// Writes the state under a temporary name and renames it, so that a crash leaves the old or the new one.
 fn store(file: &Path, saved: &Saved) -> Result<()> {
-    let cannot = || format!("cannot write {}", file.display());
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
-    serde_json::to_writer(&mut temporary, saved).with_context(cannot)?;
-    temporary.persist(file).with_context(cannot)?;
-    Ok(())
+    whole_file::write(file, &serde_json::to_vec(saved)?)
 }

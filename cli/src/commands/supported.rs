@@ -12,7 +12,7 @@ use std::io::Write;
 /// List the instruction sets, tensor types, architectures, tokenizers and samplers of this build
 #[derive(Args)]
 #[command(after_long_help = "\
-'gristmill --version --verbose' shows the same.
+'gristmill --version --verbose' shows the same, and which instruction set, threads and kernels are used here and why.
 
 Examples:
   gristmill supported
@@ -76,9 +76,15 @@ fn instruction_sets(here: bool) -> Titled {
         let state = match (isa.detect(), isa.name == chosen) {
             (_, true) => "chosen",
             (true, false) => "there",
-            (false, false) => "not there",
+            (false, false) => "",
         };
-        table.row([isa.name.to_owned(), isa.needs_in_words(), state.to_owned()]);
+        let state = if state.is_empty() {
+            let missing: Vec<_> = isa.missing().collect();
+            format!("lacks {}", missing.join(", "))
+        } else {
+            state.to_owned()
+        };
+        table.row([isa.name.to_owned(), isa.needs_in_words(), state]);
     }
     ("Instruction sets", table)
 }

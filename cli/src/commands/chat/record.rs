@@ -1,23 +1,16 @@
 //! Conversations in files: `{"messages":[{"role":"user","content":"…"}, …]}`, as chat interfaces everywhere have them.
 
+use crate::whole_file;
 use anyhow::{Context, Result, bail};
 use gristmill_engine::chat::Conversation;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 /// Writes a conversation under a temporary name and renames it.
 pub fn save(conversation: &Conversation, path: &Path) -> Result<()> {
-    let cannot = || format!("cannot write {}", path.display());
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let mut file =
-        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(cannot)?;
-    serde_json::to_writer_pretty(&mut file, conversation).with_context(cannot)?;
-    file.write_all(b"\n").with_context(cannot)?;
-    file.persist(path).with_context(cannot)?;
-    Ok(())
+    let mut text = serde_json::to_vec_pretty(conversation)?;
+    text.push(b'\n');
+    whole_file::write(path, &text)
 }
 
 /// Reads a file and checks that it is a conversation that can be taken up.

@@ -1,0 +1,88 @@
+//! Every kernel on its own, for the page's roofline: each quantization type times one, a few and many columns.
+
+use super::report::Kernel;
+use anyhow::Result;
+use gristmill_kernels::pool::last_cache_bytes;
+use gristmill_kernels::{Compute, Matrix, Product, QUANTS, QuantType};
+use std::time::{Duration, Instant};
+
+/// Columns of the input: one token, a few of them (speculation, short prompts), a prompt.
+pub const COLUMNS: [usize; 3] = [1, 8, 512];
+/// Width of the matrices.
+const WIDTH: usize = 4096;
+/// Rows of the matrices for a prompt.
+const ROWS: usize = 1024;
+/// Rows that differ: quantizing takes long.
+const DISTINCT: usize = 4;
+/// How long each kernel is measured.
+const MEASURED_FOR: Duration = Duration::from_millis(150);
+
+/// Types with codes, which the roofline is about.
+pub fn types() -> impl Iterator<Item = &'static QuantType> {
+    QUANTS
+        .iter()
+        .copied()
+        .filter(|quant| quant.codes.is_some() && quant.quantize.is_some())
+}
+
+/// One type in all shapes; `bytes` is reused from type to type.
+pub fn measure(
+    compute: &mut Compute,
+    quant: &'static QuantType,
+    bytes: &mut Vec<u8>,
+) -> Result<Vec<Kernel>> {
+    let (Some(row_bytes), Some(quantize)) = (quant.row_bytes(WIDTH), quant.quantize) else {
+        return Ok(Vec::new());
+    };
+    let mut distinct = vec![0; DISTINCT * row_bytes];
+    quantize(&values(DISTINCT * WIDTH), None, &mut distinct);
+    // For few columns, more than the last cache holds.
+    let most = last_cache_bytes()
+        .unwrap_or(32 << 20)
+        .clamp(16 << 20, 128 << 20)
+        * 3;
+    let rows = (most / row_bytes).max(ROWS);
+    bytes.clear();
+    while bytes.len() < rows * row_bytes {
+        bytes.extend_from_slice(&distinct);
+    }
+    let mut kernels = Vec::new();
+    for columns in COLUMNS {
+        let rows = if columns < 64 { rows } else { ROWS };
+        let weights = Matrix::new(quant, rows, WIDTH, &bytes[..rows * row_bytes])?;
+        let (x, mut out) = (values(columns * WIDTH), vec![0.0; columns * rows]);
+        let mut run = || {
+            let start = Instant::now();
+            let out = &mut out;
+            compute.matmul(&x, columns, &mut [Product { weights, out }]);
+            start.elapsed().as_secs_f64()
+        };
+        run();
+        let (start, mut times) = (Instant::now(), Vec::new());
+        while times.len() < 3 || start.elapsed() < MEASURED_FOR {
+            times.push(run());
+        }
+        times.sort_by(f64::total_cmp);
+        let seconds = times[times.len() / 2];
+        let multiply_adds = (rows * WIDTH * columns) as f64;
+        kernels.push(Kernel {
+            quant: quant.name.to_lowercase(),
+            columns,
+            intensity: multiply_adds / (rows * row_bytes) as f64,
+            gmac_s: multiply_adds / seconds / 1e9,
+        });
+    }
+    Ok(kernels)
+}
+
+/// Numbers between -1 and 1 (Knuth's linear congruential generator).
+fn values(count: usize) -> Vec<f32> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
