@@ -1,31 +1,20 @@
-//! Many columns, as in a prompt: `gemm/<type>/<instruction set>`, one thread; throughput in multiply-adds.
+//! Many columns, as in a prompt: `gemm/<type>/<instruction set>`, one thread. The multiply-adds a second are to be held
+//! against the set's ceiling (`gristmill bench --roofline`).
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gristmill_benches::{computes, values, weights};
-use gristmill_kernels::{Matrix, Product, QUANTS};
-
-const ROWS: usize = 1024;
-const COLS: usize = 1024;
-const COLUMNS: usize = 128;
+use criterion::{Criterion, criterion_group, criterion_main};
+use gristmill_benches::{computes, only_tested, product};
+use gristmill_kernels::QUANTS;
 
 fn gemm(c: &mut Criterion) {
+    let (rows, cols, columns) = if only_tested() {
+        (32, 256, 33)
+    } else {
+        (1024, 1024, 128)
+    };
     let mut computes = computes();
+    let mut group = c.benchmark_group("gemm");
     for quant in QUANTS {
-        for (isa, compute) in &mut computes {
-            let mut group = c.benchmark_group("gemm");
-            group.throughput(Throughput::Elements((ROWS * COLS * COLUMNS) as u64));
-            group.bench_function(format!("{}/{isa}", quant.name.to_lowercase()), |b| {
-                let Some(bytes) = weights(quant, ROWS, COLS) else {
-                    return b.iter(|| ());
-                };
-                let weights = Matrix::new(quant, ROWS, COLS, &bytes).expect("sizes agree");
-                let (x, mut out) = (values(COLS * COLUMNS), vec![0.0; ROWS * COLUMNS]);
-                b.iter(|| {
-                    let out = &mut out;
-                    compute.matmul(&x, COLUMNS, &mut [Product { weights, out }]);
-                });
-            });
-        }
+        product(&mut group, quant, &mut computes, (rows, cols, columns));
     }
 }
 

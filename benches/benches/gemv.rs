@@ -1,32 +1,20 @@
-//! One column, as in generation: `gemv/<type>/<instruction set>`, one thread; throughput in bytes of weights, to be
-//! held against the memory's bandwidth.
+//! One column, as in generation: `gemv/<type>/<instruction set>`, one thread. The bytes a second are to be held against
+//! the memory's bandwidth: weights are more than most last caches hold of them.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gristmill_benches::{computes, values, weights};
-use gristmill_kernels::{Matrix, Product, QUANTS};
-
-const ROWS: usize = 2048;
-const COLS: usize = 2048;
+use criterion::{Criterion, criterion_group, criterion_main};
+use gristmill_benches::{computes, only_tested, product};
+use gristmill_kernels::QUANTS;
 
 fn gemv(c: &mut Criterion) {
+    let (rows, cols) = if only_tested() {
+        (16, 512)
+    } else {
+        (4096, 4096)
+    };
     let mut computes = computes();
+    let mut group = c.benchmark_group("gemv");
     for quant in QUANTS {
-        for (isa, compute) in &mut computes {
-            let mut group = c.benchmark_group("gemv");
-            let bytes = ROWS * quant.row_bytes(COLS).unwrap_or(0);
-            group.throughput(Throughput::Bytes(bytes as u64));
-            group.bench_function(format!("{}/{isa}", quant.name.to_lowercase()), |b| {
-                let Some(bytes) = weights(quant, ROWS, COLS) else {
-                    return b.iter(|| ());
-                };
-                let weights = Matrix::new(quant, ROWS, COLS, &bytes).expect("sizes agree");
-                let (x, mut out) = (values(COLS), vec![0.0; ROWS]);
-                b.iter(|| {
-                    let out = &mut out;
-                    compute.matmul(&x, 1, &mut [Product { weights, out }]);
-                });
-            });
-        }
+        product(&mut group, quant, &mut computes, (rows, cols, 1));
     }
 }
 

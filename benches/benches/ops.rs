@@ -1,9 +1,12 @@
-//! The operations between matrix products, `ops/<name>`, on a vector of 4,096; throughput in elements.
+//! The operations between matrix products, `ops/<name>/<float instructions>`, on a vector of 4,096; rates in elements and
+//! in bytes of the vector. The instructions are chosen once a process: `GRISTMILL_ISA=avx2 cargo bench -- ops` measures
+//! others.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gristmill_benches::values;
+use gristmill_kernels::isa::float::Floats;
 use gristmill_kernels::ops::{self, Activation, RopeOptions, RopePairing, RopeTable};
 
 const WIDTH: usize = 4096;
@@ -40,8 +43,12 @@ fn operations(c: &mut Criterion) {
     let input = values(WIDTH);
     for (name, operation) in all {
         let mut group = c.benchmark_group("ops");
-        group.throughput(Throughput::Elements(WIDTH as u64));
-        group.bench_function(name, |b| {
+        group.throughput(Throughput::ElementsAndBytes {
+            elements: WIDTH as u64,
+            bytes: 4 * WIDTH as u64,
+        });
+        let set = Floats::current().name();
+        group.bench_function(format!("{name}/{set}"), |b| {
             let mut x = input.clone();
             // A copy each time keeps repeated operations from running into zeros or infinities.
             b.iter(|| {

@@ -1,9 +1,56 @@
-//! Inputs shared by the criterion benchmarks under `benches/`.
+//! Inputs shared by the criterion benchmarks under `benches/`, and the [`record`]s of what they measured.
 //!
 //! The benchmarks walk the registries, so a new type or instruction set is measured without a line here. Names are
-//! `what/type/instruction set`, in lower case: `cargo bench -p gristmill-benches -- gemv/q4_k` measures one type.
+//! `what/type/instruction set`, in lower case: `cargo bench -- gemv/q4_k` measures one type. Criterion shows rates:
+//! "Gelem/s" are 10^9 multiply-adds a second (GMAC/s), "GB/s" are 10^9 bytes of weights.
 
-use gristmill_kernels::{Compute, ComputeOptions, QuantType, cpu};
+pub mod record;
+
+use criterion::{BenchmarkGroup, Throughput, measurement::Measurement};
+use gristmill_kernels::{Compute, ComputeOptions, Matrix, Product, QuantType, cpu};
+
+/// Whether the benchmarks are only to be run once each (`cargo bench -- --test`): inputs are small then.
+pub fn only_tested() -> bool {
+    std::env::args().any(|argument| argument == "--test")
+}
+
+/// A type's name as benchmarks have it.
+pub fn name(quant: &QuantType) -> String {
+    quant.name.to_lowercase()
+}
+
+/// Measures a matrix of a type times `columns` vectors, as `type/instruction set`, in multiply-adds and bytes of weights.
+/// Types that can't be multiplied or made are left out.
+pub fn product<M: Measurement>(
+    group: &mut BenchmarkGroup<'_, M>,
+    quant: &'static QuantType,
+    computes: &mut [(&'static str, Compute)],
+    (rows, cols, columns): (usize, usize, usize),
+) {
+    // Made when the first set asks: a filter may leave all of them out.
+    let mut bytes: Option<Option<Vec<u8>>> = None;
+    let Some(row_bytes) = quant.row_bytes(cols).filter(|_| quant.quantize.is_some()) else {
+        return;
+    };
+    group.throughput(Throughput::ElementsAndBytes {
+        elements: (rows * cols * columns) as u64,
+        bytes: (rows * row_bytes) as u64,
+    });
+    for (isa, compute) in computes {
+        group.bench_function(format!("{}/{isa}", name(quant)), |b| {
+            let bytes = bytes.get_or_insert_with(|| weights(quant, rows, cols));
+            let made = bytes.as_deref();
+            let Some(Ok(weights)) = made.map(|bytes| Matrix::new(quant, rows, cols, bytes)) else {
+                return;
+            };
+            let (x, mut out) = (values(cols * columns), vec![0.0; rows * columns]);
+            b.iter(|| {
+                let out = &mut out;
+                compute.matmul(&x, columns, &mut [Product { weights, out }]);
+            });
+        });
+    }
+}
 
 /// Numbers between -1 and 1 that are the same at every run.
 pub fn values(count: usize) -> Vec<f32> {
