@@ -2,6 +2,7 @@
 
 use crate::program::{Place, keys};
 use gristmill_gguf::Gguf;
+use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
 use std::fs;
@@ -166,4 +167,133 @@ fn bench_measures() {
         .assert()
         .success()
         .stdout(contains("tokens/s"));
+}
+
+#[test]
+fn bench_takes_several_models_and_cache_types() {
+    let place = Place::new();
+    let second = place.path("second.gguf");
+    fs::copy(place.path("tiny.gguf"), &second).unwrap();
+    let rows = place.json(
+        "bench",
+        &[
+            &second,
+            "-p",
+            "0",
+            "-n",
+            "2,3",
+            "-r",
+            "1",
+            "-t",
+            "2",
+            "--cache-type-k",
+            "f16,f32",
+            "--json",
+        ],
+    );
+    let rows = rows.as_array().unwrap();
+    let found: Vec<(&str, &str, &str, u64, &str)> = rows
+        .iter()
+        .map(|row| {
+            let text = |key: &str| row[key].as_str().unwrap();
+            (
+                text("model"),
+                text("cache_k"),
+                text("cache_v"),
+                row["threads"].as_u64().unwrap(),
+                text("test"),
+            )
+        })
+        .collect();
+    let mut expected = Vec::new();
+    for model in ["tiny.gguf", "second.gguf"] {
+        for keys in ["f16", "f32"] {
+            // One thread is what every command here is run with.
+            for threads in [2, 1] {
+                for test in ["tg2", "tg3"] {
+                    expected.push((model, keys, "f16", threads, test));
+                }
+            }
+        }
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn bench_states_shares_of_ceilings() {
+    let place = Place::new();
+    let rows = place.json(
+        "bench",
+        &["-p", "32", "-n", "2", "-r", "1", "--roofline", "--json"],
+    );
+    let (prompt, generation) = (&rows[0]["roofline"], &rows[1]["roofline"]);
+    assert_eq!(
+        keys(generation),
+        ["bound", "share", "stream_gb_s", "int8_gmac_s"]
+    );
+    assert_eq!(generation["bound"], "memory");
+    assert!(generation["share"].as_f64().unwrap() > 0.0);
+    assert!(generation["stream_gb_s"].as_f64().unwrap() > 0.0);
+    // Its weights are floats: reading them once for 32 tokens or multiplying them, no int8 ceiling says anything.
+    assert!(prompt["bound"].is_null() || prompt["bound"] == "memory");
+    place
+        .run("bench", &["-p", "0", "-n", "2", "-r", "1", "--roofline"])
+        .assert()
+        .success()
+        .stdout(contains("of ceiling").and(contains("Ceilings: memory")));
+}
+
+#[test]
+fn bench_refuses_what_it_cannot_measure() {
+    let place = Place::new();
+    for wrong in [
+        &["--cache-type-k", "q9"][..],
+        &["-t", "0"],
+        &["-t", "1,x"],
+        &["-p", "many"],
+    ] {
+        place.run("bench", wrong).assert().code(2).stdout("");
+    }
+    place
+        .run("bench", &["-p", "8", "-n", "0", "-r", "1", "--isa", "mmx"])
+        .assert()
+        .code(1)
+        .stderr(contains("mmx"));
+}
+
+#[test]
+fn bench_writes_a_page() {
+    let place = Place::new();
+    let page = place.path("page.html");
+    let options = ["-p", "4", "-n", "2", "-r", "1", "-t", "1,2", "-d", "0,8"];
+    place
+        .run("bench", &[&options[..], &["--html", &page]].concat())
+        .assert()
+        .success()
+        .stdout(contains("tokens/s"))
+        .stderr(contains("page.html"));
+    let text = fs::read_to_string(&page).unwrap();
+    for part in [
+        "<!doctype html>",
+        "Roofline",
+        "by depth of context",
+        "by threads",
+        "tiny.gguf",
+        "<td>q4_k",
+        "prefers-color-scheme:dark",
+    ] {
+        assert!(text.contains(part), "no {part}");
+    }
+    assert!(!text.contains("http") && !text.contains("NaN"));
+    // Nowhere to write to is said before anything is measured.
+    let nowhere = place.path("missing/page.html");
+    place
+        .run(
+            "bench",
+            &["-p", "0", "-n", "1", "-r", "1", "--html", &nowhere],
+        )
+        .assert()
+        .code(1)
+        .stdout("")
+        .stderr(contains("missing/page.html"));
 }

@@ -51,6 +51,47 @@ fn help_and_versions_go_to_standard_output() {
 }
 
 #[test]
+fn the_verbose_version_says_what_is_chosen_and_why() {
+    let cache = tempfile::tempdir().unwrap();
+    let said = |isa: &str| {
+        let output = gristmill(cache.path())
+            .args(["--version", "--verbose"])
+            .env("GRISTMILL_ISA", isa)
+            .assert()
+            .success()
+            .stderr("");
+        String::from_utf8(output.get_output().stdout.clone()).unwrap()
+    };
+    let (free, scalar, wrong) = (said(""), said("scalar"), said("mmx"));
+    assert!(free.starts_with(&format!("gristmill {}", env!("CARGO_PKG_VERSION"))));
+    for part in [
+        "cores",
+        "default threads",
+        "the best that this processor has",
+    ] {
+        assert!(free.contains(part), "no {part} in:\n{free}");
+    }
+    assert!(
+        scalar.contains("scalar, forced by GRISTMILL_ISA"),
+        "{scalar}"
+    );
+    assert!(scalar.contains("Kernels of scalar"));
+    assert!(wrong.contains("none that can be used") && wrong.contains("\"mmx\""));
+    // Every shape, and every type in it.
+    for text in [&free, &scalar] {
+        let start = text.find("  1 column (generation)\n").unwrap();
+        let end = start + text[start..].find("  2 to 16 columns").unwrap();
+        let words: Vec<&str> = text[start..end].split_whitespace().collect();
+        for quant in gristmill_kernels::QUANTS {
+            assert!(words.contains(&quant.name), "no {}", quant.name);
+        }
+        assert!(text[end..].contains("  more columns (prompts)"));
+        assert!(text.lines().all(|line| line.len() <= 200));
+    }
+    assert!(said("scalar").contains("code that all sets share, then int8 dot"));
+}
+
+#[test]
 fn unknown_models_are_named() {
     let cache = tempfile::tempdir().unwrap();
     gristmill(cache.path())

@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 
 /// Columns of the input: one token, a few of them (speculation, short prompts), a prompt.
 pub const COLUMNS: [usize; 3] = [1, 8, 512];
+/// A build for debugging measures nothing worth knowing: its matrices are small, so that tests are quick.
+const QUICK: bool = cfg!(debug_assertions);
 /// Width of the matrices.
-const WIDTH: usize = 4096;
+const WIDTH: usize = if QUICK { 256 } else { 4096 };
 /// Rows of the matrices for a prompt.
-const ROWS: usize = 1024;
+const ROWS: usize = if QUICK { 32 } else { 1024 };
 /// Rows that differ: quantizing takes long.
 const DISTINCT: usize = 4;
 /// How long each kernel is measured.
-const MEASURED_FOR: Duration = Duration::from_millis(150);
+const MEASURED_FOR: Duration = Duration::from_millis(if QUICK { 1 } else { 150 });
 
 /// Types with codes, which the roofline is about.
 pub fn types() -> impl Iterator<Item = &'static QuantType> {
@@ -37,11 +39,13 @@ pub fn measure(
     let mut distinct = vec![0; DISTINCT * row_bytes];
     quantize(&values(DISTINCT * WIDTH), None, &mut distinct);
     // For few columns, more than the last cache holds.
-    let most = last_cache_bytes()
-        .unwrap_or(32 << 20)
-        .clamp(16 << 20, 128 << 20)
-        * 3;
-    let rows = (most / row_bytes).max(ROWS);
+    let cache = last_cache_bytes().unwrap_or(32 << 20);
+    let most = 3 * cache.clamp(16 << 20, 128 << 20);
+    let rows = if QUICK {
+        ROWS
+    } else {
+        (most / row_bytes).max(ROWS)
+    };
     bytes.clear();
     while bytes.len() < rows * row_bytes {
         bytes.extend_from_slice(&distinct);

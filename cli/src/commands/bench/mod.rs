@@ -144,6 +144,10 @@ impl Bench {
             .iter()
             .map(|model| source::locate(model))
             .collect::<Result<_>>()?;
+        if let Some(file) = &self.html {
+            // Better now than after all the measurements.
+            whole_file::check(file)?;
+        }
         interrupt::install()?;
         let mut measured = Measured::new();
         let mut rows = Vec::new();
