@@ -22,6 +22,57 @@ fn is_registered(fixture: &Fixture) -> bool {
     ARCHS.iter().any(|a| a.name == fixture.arch())
 }
 
+/// What a token costs is what the file's matrices hold, of experts those that are used.
+#[test]
+fn costs_are_those_of_the_matrices() {
+    let mut tested = 0;
+    for fixture in fixtures() {
+        if !fixture.path("head").exists() || !is_registered(&fixture) {
+            continue;
+        }
+        let model = Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap();
+        let gguf = model.gguf();
+        let number = |key: &str| {
+            let key = format!("{}.{key}", fixture.arch());
+            gguf.metadata().opt_u64(&key).unwrap_or(None)
+        };
+        let used = number("expert_used_count").unwrap_or(0);
+        let (mut multiply_adds, mut bytes) = (0, 0);
+        for tensor in gguf.tensors() {
+            let name = tensor.name();
+            if tensor.dims().len() < 2
+                || (name == "token_embd.weight" && gguf.tensor("output.weight").is_some())
+                || model.unused_tensors().iter().any(|unused| unused == name)
+            {
+                continue;
+            }
+            let elements: u64 = tensor.dims().iter().product();
+            let size = gguf.data(tensor).len() as u64;
+            let (times, of) = if name.contains("_exps.") {
+                (used, *tensor.dims().last().unwrap())
+            } else {
+                (1, 1)
+            };
+            multiply_adds += elements / of * times;
+            bytes += size / of * times;
+        }
+        // And the token's own row of the embedding.
+        let embedding = gguf.tensor("token_embd.weight").unwrap();
+        bytes += gguf.data(embedding).len() as u64 / embedding.dims()[1];
+        let (inner, last) = model.cost();
+        let all = inner + last;
+        assert_eq!(
+            (all.multiply_adds, all.bytes),
+            (multiply_adds, bytes),
+            "{}",
+            fixture.name
+        );
+        assert!(last.multiply_adds > 0 && all.float_multiply_adds <= all.multiply_adds);
+        tested += 1;
+    }
+    assert!(tested >= 10, "only {tested} fixtures were found");
+}
+
 #[test]
 fn logits_agree_with_the_reference() {
     let (mut failures, mut skipped, mut tested) = (Vec::new(), Vec::new(), 0);
