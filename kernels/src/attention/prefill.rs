@@ -8,6 +8,7 @@ use crate::isa::float::{Floats, Kernel, LANE_PANEL_VECTORS, Simd, tile_product};
 use crate::isa::parts::Parts;
 use crate::ops::elementwise::soft_cap;
 use crate::ops::exp;
+use std::ops::Range;
 
 /// Keys per tile.
 const KEYS: usize = 64;
@@ -98,6 +99,22 @@ impl<'b> Rows<'b> {
             total,
         }
     }
+
+    /// Whether all values are numbers that some row of this panel does not see: their weight is 0 there, and 0 times
+    /// infinity would not be.
+    #[inline(always)]
+    fn masks_only_finite(&self, keys: Range<usize>, values: &[f32], width: usize) -> bool {
+        let all_from = self.start.iter().fold(0f32, |a, b| a.max(*b)) as usize;
+        let all_to = self.stop.iter().fold(f32::MAX, |a, b| a.min(*b)) as usize;
+        let before = keys.start..all_from.clamp(keys.start, keys.end);
+        let after = all_to.clamp(before.end, keys.end)..keys.end;
+        [before, after].into_iter().all(|part| {
+            let part = &values[(part.start - keys.start) * width..(part.end - keys.start) * width];
+            // Magnitudes compare like their bits; infinity is above all numbers, NaN above infinity.
+            let largest = part.iter().fold(0, |most, v| most.max(v.to_bits() << 1));
+            largest < f32::INFINITY.to_bits() << 1
+        })
+    }
 }
 
 impl Kernel for Tile<'_> {
@@ -155,6 +172,10 @@ impl Kernel for Tile<'_> {
                     );
                     weigh(s, a, low, scores, &mut rows, sums);
                     let values = &values[(low - from) * value_width..];
+                    if !rows.masks_only_finite(low..high, values, value_width) {
+                        seen_product(low, scores, &rows, values, value_width, sums);
+                        continue;
+                    }
                     tile_product(
                         s,
                         values,
@@ -236,6 +257,30 @@ impl Tile<'_> {
                 out.iter_mut()
                     .zip(column)
                     .for_each(|(to, from)| *to = from * factor);
+            }
+        }
+    }
+}
+
+/// The second product where a value that some row doesn't see is infinite or NaN: lane by lane, of what each sees.
+#[cold]
+fn seen_product(
+    low: usize,
+    weights: &[f32],
+    rows: &Rows<'_>,
+    values: &[f32],
+    width: usize,
+    sums: &mut [f32],
+) {
+    let panel = rows.start.len();
+    let keys = weights.chunks_exact(panel).zip(values.chunks(width));
+    for (key, (weights, values)) in keys.enumerate() {
+        let key = (low + key) as f32;
+        for (lane, weight) in weights.iter().enumerate() {
+            if rows.start[lane] <= key && key < rows.stop[lane] {
+                for (sum, value) in sums[lane..].iter_mut().step_by(panel).zip(values) {
+                    *sum = weight.mul_add(*value, *sum);
+                }
             }
         }
     }

@@ -500,3 +500,45 @@ fn long_prompts_do_not_depend_on_their_split() {
         assert_eq!(together, apart);
     }
 }
+
+/// What a query does not see has no part in its result, not even infinity: neither later positions of its tile nor those
+/// that have left its window.
+#[test]
+fn unseen_infinities_stay_unseen() {
+    for (window, n) in [(None, 90), (Some(20), 90), (None, 3)] {
+        for poison in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+            let case = Case {
+                first: 7,
+                n,
+                window,
+                ..PLAIN
+            };
+            let clean = Setup::new(case);
+            let mut setup = Setup::new(case);
+            let bad = 7 + n / 2;
+            if let (Stored::F32(keys), Stored::F32(values)) = (&mut setup.keys, &mut setup.values) {
+                for head in 0..case.kv_heads {
+                    let at = (head * case.capacity + bad) * 64;
+                    keys[at..][..64].fill(poison);
+                    values[at..][..64].fill(poison);
+                }
+            }
+            for floats in Floats::all() {
+                let (got, want) = (setup.run(floats, 1), clean.run(floats, 1));
+                let row = case.heads * case.value_dim;
+                for query in 0..n {
+                    let position = 7 + query;
+                    let sees = position >= bad && window.is_none_or(|w| position - bad < w);
+                    let (got, want) = (&got[query * row..][..row], &want[query * row..][..row]);
+                    for (got, want) in got.iter().zip(want) {
+                        assert!(
+                            sees || (got - want).abs() <= 1e-5,
+                            "{poison}, {}, window {window:?}, query {query} of {n}: {got} not {want}",
+                            floats.name()
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
