@@ -2,6 +2,7 @@
 
 mod architectures;
 mod common;
+mod determinism;
 mod fuzz_finds;
 mod hostile;
 mod hostile_templates;
