@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::attention::{Attention, AttentionScratch};
 use crate::cpu;
 use crate::gemm::{self, Hands};
-use crate::isa::float::Floats;
+use crate::isa::float::{Entered, Floats};
 use crate::isa::{Isa, Ready};
 use crate::ops::{self, Activation};
 use crate::pool::{Grid, Team, performance_cores};
@@ -200,9 +200,19 @@ impl Compute {
         self.ready
     }
 
+    /// Makes [`crate::ops`] use this instruction set on the calling thread while the result lives; inside of
+    /// [`Compute::parallel`] and [`Compute::pieces`] they do in any case.
+    pub fn enter(&self) -> Entered {
+        self.floats.enter()
+    }
+
     /// Calls `f` once for every number below `tasks`, on at most `limit` threads.
     pub(crate) fn share(&self, limit: usize, tasks: usize, f: impl Fn(usize) + Sync) {
-        self.team.for_each(limit, tasks, |_, index| f(index));
+        let floats = self.floats;
+        self.team.for_each(limit, tasks, |_, index| {
+            let _entered = floats.enter();
+            f(index);
+        });
     }
 
     fn threads_for(&self, n: usize) -> usize {
@@ -278,7 +288,9 @@ impl Compute {
         }];
         let limit = self.limit.load(Ordering::Relaxed);
         let other = &*other;
+        let floats = self.floats;
         self.team.strips(limit, &mut grids, |_, mut strip| {
+            let _entered = floats.enter();
             let up = &other[strip.first..][..strip.rows];
             ops::gated(activation, strip.column(0), up);
         });
@@ -299,8 +311,7 @@ impl Compute {
 
     /// Calls `f` once for every number below `tasks`, on as many threads as the last product used.
     pub fn parallel(&self, tasks: usize, f: impl Fn(usize) + Sync) {
-        let limit = self.limit.load(Ordering::Relaxed);
-        self.team.for_each(limit, tasks, |_, index| f(index));
+        self.share(self.limit.load(Ordering::Relaxed), tasks, f);
     }
 
     /// Cuts `out` into pieces of `piece` values and calls `f(first, values)` for each, `first` being the index of the
@@ -313,7 +324,9 @@ impl Compute {
             rows,
             strip_rows: piece.max(1),
         };
+        let floats = self.floats;
         self.team.strips(limit, &mut [grid], |_, mut strip| {
+            let _entered = floats.enter();
             f(strip.first, strip.column(0))
         });
     }

@@ -199,7 +199,7 @@ fn shapes() -> Vec<(usize, usize, usize)> {
 }
 
 #[test]
-fn products_of_every_type_on_every_set_are_exact_sums() {
+fn products_of_every_type_on_every_set_are_exact_sums_in_its_order() {
     for ready in sets() {
         let mut compute = compute(ready, 2);
         for quant in coded() {
@@ -210,6 +210,7 @@ fn products_of_every_type_on_every_set_are_exact_sums() {
                 let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
                 let x: Vec<f32> = (0..n * cols).map(|_| random.normal()).collect();
                 let got = product(&mut compute, matrix, &x, n);
+                order::check(ready, quant, &bytes, cols, &x, &got);
                 let (want, size) = exact(ready, quant, &bytes, cols, &x);
                 for (i, (&got, (want, size))) in got.iter().zip(want.iter().zip(&size)).enumerate()
                 {
@@ -253,6 +254,7 @@ fn nothing_saturates_at_the_extremes() {
                         })
                         .collect();
                     let got = product(&mut compute, matrix, &x, n);
+                    order::check(ready, quant, &bytes, 1024, &x, &got);
                     let (want, size) = exact(ready, quant, &bytes, 1024, &x);
                     for (&got, (want, size)) in got.iter().zip(want.iter().zip(&size)) {
                         let error = (f64::from(got) - want).abs();
@@ -392,6 +394,7 @@ fn several_products_share_an_input_and_gates_multiply() {
             let mut gated = vec![0.0; n * 40];
             let silu = crate::ops::Activation::Silu;
             compute.gated_matmul(x, n, matrices[0], matrices[2], silu, &mut gated);
+            let _entered = compute.enter();
             crate::ops::gated(silu, &mut outs[0].clone(), &outs[2]);
             let mut want = outs[0].clone();
             crate::ops::gated(silu, &mut want, &outs[2]);
@@ -411,5 +414,24 @@ fn a_matrix_of_the_wrong_size_is_refused() {
         (2, usize::MAX, 72),
     ] {
         assert!(Matrix::new(quant, rows, cols, &vec![0; len]).is_err());
+    }
+}
+
+#[test]
+fn ops_follow_the_set_of_their_compute() {
+    use crate::isa::float::Floats;
+    let outside = Floats::current().name();
+    for ready in sets() {
+        let compute = compute(ready, 3);
+        let want = Floats::for_isa(ready.isa().name).name();
+        compute.parallel(50, |_| assert_eq!(Floats::current().name(), want));
+        compute.pieces(2, &mut [0.0; 50], |_, _| {
+            assert_eq!(Floats::current().name(), want)
+        });
+        assert_eq!(Floats::current().name(), outside);
+        let entered = compute.enter();
+        assert_eq!(Floats::current().name(), want);
+        drop(entered);
+        assert_eq!(Floats::current().name(), outside);
     }
 }

@@ -116,6 +116,7 @@ impl Decoder {
     /// Runs the tokens of one batch through all blocks. The hidden states of rows from `wanted` on stay in `buffers`;
     /// for the rows before them, only what later tokens need is computed.
     pub fn forward(&self, pass: &mut Pass<'_>, ids: &[u32], wanted: usize, buffers: &mut Buffers) {
+        let _entered = pass.compute.enter();
         let (n, width) = (pass.n, self.width());
         let Buffers {
             x,
@@ -158,6 +159,7 @@ impl Decoder {
         first: usize,
         out: &mut [f32],
     ) {
+        let _entered = pass.compute.enter();
         let width = self.width();
         let x = &buffers.x[first * width..][..pass.n * width];
         let normed = &mut buffers.normed[..x.len()];

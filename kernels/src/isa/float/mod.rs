@@ -10,6 +10,8 @@ mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 pub use tile::{
@@ -98,6 +100,25 @@ enum Set {
     Avx512,
 }
 
+thread_local! {
+    static ENTERED: Cell<Option<Floats>> = const { Cell::new(None) };
+}
+
+/// See [`Floats::enter`].
+#[derive(Debug)]
+#[must_use]
+pub struct Entered {
+    before: Option<Floats>,
+    /// It belongs to the thread that made it.
+    thread: PhantomData<*const ()>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        ENTERED.set(self.before);
+    }
+}
+
 impl Floats {
     /// The portable one (`wide`): SSE2 on x86, NEON on ARM.
     pub const PORTABLE: Floats = Floats(Set::Portable);
@@ -139,12 +160,23 @@ impl Floats {
         found.unwrap_or(Floats::PORTABLE)
     }
 
-    /// What [`crate::ops`] uses: the best there is, or the companion of the instruction set that the environment
-    /// variable `GRISTMILL_ISA` names. Read once.
+    /// What [`crate::ops`] uses on this thread: what was [entered](Floats::enter), else the companion of the instruction
+    /// set that the environment variable `GRISTMILL_ISA` names, else the best there is.
     pub fn current() -> Floats {
-        static CURRENT: OnceLock<Floats> = OnceLock::new();
-        *CURRENT
-            .get_or_init(|| Floats::for_isa(&std::env::var("GRISTMILL_ISA").unwrap_or_default()))
+        static DEFAULT: OnceLock<Floats> = OnceLock::new();
+        ENTERED.get().unwrap_or_else(|| {
+            *DEFAULT.get_or_init(|| {
+                Floats::for_isa(&std::env::var("GRISTMILL_ISA").unwrap_or_default())
+            })
+        })
+    }
+
+    /// Makes [`crate::ops`] use these instructions on this thread while the result lives.
+    pub fn enter(self) -> Entered {
+        Entered {
+            before: ENTERED.replace(Some(self)),
+            thread: PhantomData,
+        }
     }
 
     /// All that this CPU has, for tests and measurements.
