@@ -7,7 +7,7 @@ mod order;
 
 use crate::compute::{Compute, ComputeOptions, FEW_COLUMNS, Matrix, Product};
 use crate::cpu;
-use crate::isa::{ACTIVATION_GROUP, DOT_ACTIVATION_GROUP, Ready};
+use crate::isa::{ACTIVATION_GROUP, DOT_ACTIVATION_GROUP, Ready, Rounded};
 use crate::quant::QuantType;
 use crate::registry::QUANTS;
 
@@ -142,8 +142,10 @@ fn exact(
     for x in x.chunks_exact(cols) {
         let mut rounded = Vec::new();
         for x in x.chunks(group) {
-            let mut codes = vec![0i8; x.len()];
-            let scale = f64::from(ready.quantize(x, &mut codes));
+            let mut codes = Rounded::ZERO;
+            ready.round(x, group, &mut codes);
+            let scale = f64::from(codes.scales[0]);
+            let codes = &codes.codes[..x.len()];
             rounded.extend(codes.iter().map(|&c| f64::from(c) * scale));
         }
         for row in weights.chunks_exact(cols) {

@@ -10,6 +10,7 @@
 //! the CPUs that run it have to emulate.
 
 use super::*;
+use crate::isa::UNIT;
 
 /// A row as its type unpacks it.
 struct Row {
@@ -70,12 +71,13 @@ struct Column {
 
 impl Column {
     fn new(ready: Ready, x: &[f32], step: usize) -> Column {
-        let mut codes = vec![0i8; x.len()];
-        let scales = x
-            .chunks(step)
-            .zip(codes.chunks_mut(step))
-            .map(|(x, codes)| ready.quantize(x, codes))
-            .collect();
+        let (mut codes, mut scales) = (Vec::new(), Vec::new());
+        let mut rounded = Rounded::ZERO;
+        for x in x.chunks(UNIT) {
+            ready.round(x, step, &mut rounded);
+            codes.extend(&rounded.codes[..x.len()]);
+            scales.extend(&rounded.scales[..x.len().div_ceil(step)]);
+        }
         Column { codes, scales }
     }
 

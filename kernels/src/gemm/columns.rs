@@ -1,13 +1,14 @@
-//! Activations rounded to 8 bits, in the two orders that the kernels read: whole columns for the dots, and unit by unit
-//! with all columns together for the tiles.
+//! Activations rounded to 8 bits, in the two orders that the kernels read: whole columns for the dots; for the tiles
+//! blocks of columns, unit by unit.
 
 use crate::isa::aligned::Aligned;
+use crate::isa::parts::Parts;
 use crate::isa::{
-    ACTIVATION_GROUP, Columns, DOT_ACTIVATION_GROUP, Ready, TileColumns, UNIT, UNIT_GROUPS,
-    UNIT_SCALES,
+    ACTIVATION_GROUP, Columns, DOT_ACTIVATION_GROUP, Ready, Rounded, TileColumns, UNIT,
+    UNIT_GROUPS, UNIT_SCALES,
 };
 use crate::pool::Team;
-use std::sync::Mutex;
+use std::ops::Range;
 
 /// Columns in the order of the dots.
 #[derive(Debug, Default)]
@@ -26,27 +27,25 @@ impl FewColumns {
         let scales = self.scales.of(count * units * 8);
         let sums = self.sums.of(count * units * 8);
         let half_sums = self.half_sums.of(count * units * 16);
+        let mut rounded = Rounded::ZERO;
         for column in 0..count {
-            let at = column * units * UNIT;
-            let codes = &mut codes[at..][..units * UNIT];
-            let scales = &mut scales[at / 32..][..units * 8];
-            let half_sums = &mut half_sums[at / 16..][..units * 16];
-            codes[length..].fill(0);
-            scales[length / 32..].fill(0.0);
-            let groups = codes.chunks_mut(DOT_ACTIVATION_GROUP);
-            let x = x[column * length..][..length].chunks(DOT_ACTIVATION_GROUP);
-            for (group, (x, codes)) in x.zip(groups).enumerate() {
-                scales[group] = ready.quantize(x, &mut codes[..x.len()]);
-            }
-            for (sum, (group, codes)) in
-                half_sums.iter_mut().zip(codes.chunks_exact(16).enumerate())
-            {
-                let total: i32 = codes.iter().map(|&code| i32::from(code)).sum();
-                *sum = total as f32 * scales[group / 2];
-            }
-            let pairs = half_sums.chunks_exact(2);
-            for (sum, pair) in sums[at / 32..][..units * 8].iter_mut().zip(pairs) {
-                *sum = pair[0] + pair[1];
+            let x = &x[column * length..][..length];
+            for unit in 0..units {
+                let x = &x[unit * UNIT..];
+                ready.round(&x[..x.len().min(UNIT)], DOT_ACTIVATION_GROUP, &mut rounded);
+                let at = column * units + unit;
+                codes[at * UNIT..][..UNIT].copy_from_slice(&rounded.codes);
+                scales[at * 8..][..8].copy_from_slice(&rounded.scales);
+                let half_sums = &mut half_sums[at * 16..][..16];
+                for (group, (out, sum)) in half_sums.iter_mut().zip(rounded.sums).enumerate() {
+                    *out = sum as f32 * rounded.scales[group / 2];
+                }
+                for (out, pair) in sums[at * 8..][..8]
+                    .iter_mut()
+                    .zip(half_sums.chunks_exact(2))
+                {
+                    *out = pair[0] + pair[1];
+                }
             }
         }
         Columns {
@@ -61,16 +60,22 @@ impl FewColumns {
     }
 }
 
-/// Columns in the order of the tiles: one [`Unit`] for each 256 activations of depth.
+/// The most columns in a block: a few tiles' worth, so that threads can share the rounding evenly.
+const BLOCK: usize = 48;
+
+/// Columns in the order of the tiles: blocks of nearly equal numbers of columns, each cut into units of depth.
 #[derive(Debug, Default)]
 pub struct ManyColumns {
-    units: Vec<Mutex<Unit>>,
-    ready: Vec<Unit>,
+    count: usize,
+    blocks: usize,
+    units: usize,
+    /// `[block][unit]`, and more that an earlier product used.
+    pieces: Vec<Piece>,
 }
 
-/// One unit of all columns, see [`TileColumns`].
+/// One unit of one block, see [`TileColumns`].
 #[derive(Debug, Default)]
-struct Unit {
+struct Piece {
     codes: Aligned<u8>,
     scales: Aligned<f32>,
     sums: Aligned<f32>,
@@ -78,90 +83,86 @@ struct Unit {
 }
 
 impl ManyColumns {
-    /// Rounds `count` columns of `length`, on at most `limit` threads.
-    #[allow(clippy::too_many_arguments)] // the operands of a parallel pass
+    /// Rounds `count` columns of `length`, on at most `limit` threads, for a tile with unsigned activations or not.
     pub fn fill(
         &mut self,
         ready: Ready,
-        team: &Team,
-        limit: usize,
-        x: &[f32],
-        count: usize,
-        length: usize,
+        (team, limit): (&Team, usize),
+        (x, count, length): (&[f32], usize, usize),
         unsigned: bool,
     ) {
-        let units = length.div_ceil(UNIT);
-        self.units.clear();
-        self.ready
-            .resize_with(self.ready.len().max(units), Unit::default);
-        self.units.extend(self.ready.drain(..).map(Mutex::new));
-        let all = &self.units;
-        team.for_each(limit, units, |_, index| {
-            // One task a unit: the lock is never contended, and a panic elsewhere has no part in this memory.
-            let mut unit = match all[index].lock() {
-                Ok(unit) => unit,
-                Err(poisoned) => poisoned.into_inner(),
-            };
-            let depth = UNIT.min(length - index * UNIT);
-            unit.fill(ready, &x[index * UNIT..], count, length, depth, unsigned);
+        self.count = count;
+        self.blocks = count.div_ceil(BLOCK);
+        self.units = length.div_ceil(UNIT);
+        let pieces = self.blocks * self.units;
+        self.pieces
+            .resize_with(self.pieces.len().max(pieces), Piece::default);
+        let (units, blocks) = (self.units, self.blocks);
+        let all = Parts::new(&mut self.pieces[..pieces], 1);
+        team.for_each(limit, pieces, |_, _| {
+            if let Some((index, [piece])) = all.take() {
+                let columns = columns_of(count, blocks, index / units);
+                let x = &x[columns.start * length..columns.end * length];
+                piece.fill(ready, x, length, index % units, unsigned);
+            }
         });
-        let back = self.units.drain(..).map(|unit| match unit.into_inner() {
-            Ok(unit) => unit,
-            Err(poisoned) => poisoned.into_inner(),
-        });
-        self.ready.extend(back);
     }
 
-    /// Unit number `index` of the columns that were filled in last.
-    pub fn unit(&self, index: usize, count: usize) -> TileColumns<'_> {
-        let unit = &self.ready[index];
-        TileColumns {
-            count,
-            codes: unit.codes.get(count * UNIT),
-            scales: unit.scales.get(count * UNIT_SCALES),
-            sums: unit.sums.get(count * UNIT_GROUPS),
-            pair_sums: unit.pair_sums.get(count * UNIT_GROUPS / 2),
-        }
+    /// Number of blocks.
+    pub fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// Columns of a block.
+    pub fn columns(&self, block: usize) -> Range<usize> {
+        columns_of(self.count, self.blocks, block)
+    }
+
+    /// Unit number `unit` of a block.
+    pub fn piece(&self, block: usize, unit: usize) -> TileColumns<'_> {
+        self.pieces[block * self.units + unit].get(self.columns(block).len())
     }
 }
 
-impl Unit {
-    /// `x` begins at the unit's first activation of the first column; columns are `stride` apart.
-    fn fill(
-        &mut self,
-        ready: Ready,
-        x: &[f32],
-        count: usize,
-        stride: usize,
-        depth: usize,
-        unsigned: bool,
-    ) {
+fn columns_of(count: usize, blocks: usize, block: usize) -> Range<usize> {
+    count * block / blocks..count * (block + 1) / blocks
+}
+
+impl Piece {
+    /// Unit number `unit` of the columns of `length` in `x`.
+    fn fill(&mut self, ready: Ready, x: &[f32], length: usize, unit: usize, unsigned: bool) {
+        let count = x.len() / length;
+        let from = unit * UNIT..length.min((unit + 1) * UNIT);
         let all = self.codes.of(count * UNIT);
         let scales = self.scales.of(count * UNIT_SCALES);
         let sums = self.sums.of(count * UNIT_GROUPS);
         let pair_sums = self.pair_sums.of(count * UNIT_GROUPS / 2);
-        let mut codes = [0i8; UNIT];
-        for column in 0..count {
-            let x = &x[column * stride..][..depth];
-            codes[depth..].fill(0);
-            for part in 0..UNIT_SCALES {
-                scales[part * count + column] = 0.0;
-            }
-            for (part, x) in x.chunks(ACTIVATION_GROUP).enumerate() {
-                let codes = &mut codes[part * ACTIVATION_GROUP..][..x.len()];
-                scales[part * count + column] = ready.quantize(x, codes);
-            }
-            for (group, codes) in codes.chunks_exact(32).enumerate() {
-                let sum = |codes: &[i8]| codes.iter().map(|&c| i32::from(c)).sum::<i32>() as f32;
-                let (first, second) = (sum(&codes[..16]), sum(&codes[16..]));
-                sums[2 * group * count + column] = first;
-                sums[(2 * group + 1) * count + column] = second;
-                pair_sums[group * count + column] = first + second;
-            }
-            let bias = if unsigned { 0x80 } else { 0 };
-            for (out, &code) in all[column * UNIT..][..UNIT].iter_mut().zip(&codes) {
+        let bias = if unsigned { 0x80 } else { 0 };
+        let mut rounded = Rounded::ZERO;
+        for (column, x) in x.chunks_exact(length).enumerate() {
+            ready.round(&x[from.clone()], ACTIVATION_GROUP, &mut rounded);
+            for (out, &code) in all[column * UNIT..][..UNIT].iter_mut().zip(&rounded.codes) {
                 *out = code as u8 ^ bias;
             }
+            for (part, &scale) in rounded.scales[..UNIT_SCALES].iter().enumerate() {
+                scales[part * count + column] = scale;
+            }
+            for (group, &sum) in rounded.sums.iter().enumerate() {
+                sums[group * count + column] = sum as f32;
+            }
+            for (pair, sum) in rounded.sums.chunks_exact(2).enumerate() {
+                pair_sums[pair * count + column] = (sum[0] + sum[1]) as f32;
+            }
+        }
+    }
+
+    fn get(&self, count: usize) -> TileColumns<'_> {
+        TileColumns {
+            count,
+            codes: self.codes.get(count * UNIT),
+            scales: self.scales.get(count * UNIT_SCALES),
+            sums: self.sums.get(count * UNIT_GROUPS),
+            pair_sums: self.pair_sums.get(count * UNIT_GROUPS / 2),
         }
     }
 }

@@ -203,11 +203,8 @@ impl Job<'_> {
         } = self.hands;
         many.fill(
             ready,
-            team,
-            limit,
-            self.x,
-            self.n,
-            cols,
+            (team, limit),
+            (self.x, self.n, cols),
             tile.unsigned_activations(),
         );
         let many = &*many;
@@ -268,7 +265,11 @@ impl Job<'_> {
                     groups,
                 };
                 tile.pack(&from, &mut slab);
-                tile.run(&slab, &many.unit(unit, self.n), sums);
+                for block in 0..many.blocks() {
+                    let columns = many.columns(block);
+                    let sums = &mut sums[columns.start * rows..columns.end * rows];
+                    tile.run(&slab, &many.piece(block, unit), sums);
+                }
             }
             for (column, sums) in sums.chunks_exact(rows).enumerate() {
                 let rows = strip.rows;

@@ -59,8 +59,8 @@ pub struct Feature {
 /// The micro-kernels of an instruction set.
 #[derive(Debug)]
 pub struct Kernels {
-    /// Rounds one group of up to [`ACTIVATION_GROUP`] activations to 8 bits; gives the scale.
-    pub quantize: unsafe fn(x: &[f32], codes: &mut [i8]) -> f32,
+    /// Rounds up to a unit of activations to 8 bits, see [`Ready::round`].
+    pub round: Round,
     /// The fused product for a type, if there is one.
     pub dot: fn(&QuantType) -> Option<DotRows>,
     /// The product with a row that is unpacked already.
@@ -81,6 +81,30 @@ pub struct Peak {
     pub multiply_adds: usize,
     /// Does so many rounds.
     pub run: unsafe fn(rounds: usize),
+}
+
+/// Rounds `x` to 8 bits with a scale for each `group` (32 or 64) of them.
+pub type Round = unsafe fn(x: &[f32], group: usize, to: &mut Rounded);
+
+/// A unit of activations in 8 bits, filled up with zeros.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Rounded {
+    /// Codes, -127 ..= 127.
+    pub codes: [i8; UNIT],
+    /// Σ codes of each 16.
+    pub sums: [i32; UNIT / 16],
+    /// A scale for each group, as many as the groups need.
+    pub scales: [f32; UNIT / DOT_ACTIVATION_GROUP],
+}
+
+impl Rounded {
+    /// Nothing yet.
+    pub const ZERO: Rounded = Rounded {
+        codes: [0; UNIT],
+        sums: [0; UNIT / 16],
+        scales: [0.0; UNIT / DOT_ACTIVATION_GROUP],
+    };
 }
 
 /// Rows times columns: `weights` are whole rows of `row_bytes`, `out` gets a run of `x.count` results for each row.
@@ -240,12 +264,12 @@ impl Ready {
         self.0
     }
 
-    /// Rounds up to [`ACTIVATION_GROUP`] activations to 8 bits; gives the scale.
-    #[inline]
-    pub fn quantize(self, x: &[f32], codes: &mut [i8]) -> f32 {
-        assert!(x.len() <= ACTIVATION_GROUP && codes.len() == x.len());
+    /// Rounds up to [`UNIT`] activations to 8 bits with a scale for each `group` (32 or 64) of them. NaN or infinity in a
+    /// group makes its scale NaN or infinite.
+    pub fn round(self, x: &[f32], group: usize, to: &mut Rounded) {
+        assert!(x.len() <= UNIT);
         // SAFETY: the CPU has the instructions (`Ready`).
-        unsafe { (self.0.kernels.quantize)(x, codes) }
+        unsafe { (self.0.kernels.round)(x, group, to) }
     }
 
     /// The fused product for a type. It panics if lengths don't agree.

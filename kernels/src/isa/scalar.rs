@@ -1,6 +1,6 @@
 //! Plain Rust: what every CPU runs, and what the other instruction sets are compared with.
 
-use super::{Columns, Isa, Kernels, Peak, UNIT, Unpacked};
+use super::{Columns, Isa, Kernels, Peak, Rounded, UNIT, Unpacked};
 use std::hint::black_box;
 
 /// The scalar instruction set.
@@ -8,7 +8,7 @@ pub static SCALAR: Isa = Isa {
     name: "scalar",
     needs: &[],
     kernels: Kernels {
-        quantize: quantize_plain,
+        round: round_plain,
         dot: |_| None,
         dot_unpacked: dot_plain,
         unpack: |_| None,
@@ -32,17 +32,48 @@ unsafe fn peak(rounds: usize) {
     black_box(sum);
 }
 
-unsafe fn quantize_plain(x: &[f32], codes: &mut [i8]) -> f32 {
-    quantize(x, codes)
+unsafe fn round_plain(x: &[f32], group: usize, to: &mut Rounded) {
+    round(x, group, to);
 }
 
 unsafe fn dot_plain(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
     dot_unpacked(row, x, out);
 }
 
+/// See [`super::Ready::round`].
+#[inline(always)]
+pub fn round(x: &[f32], group: usize, to: &mut Rounded) {
+    // Groups of a known length make loops without ends to tidy up.
+    if group == 32 {
+        round_groups::<32>(x, to);
+    } else {
+        round_groups::<64>(x, to);
+    }
+}
+
+#[inline(always)]
+fn round_groups<const G: usize>(x: &[f32], to: &mut Rounded) {
+    let (whole, rest) = x.as_chunks::<G>();
+    let (groups, _) = to.codes.as_chunks_mut::<G>();
+    for ((x, codes), scale) in whole.iter().zip(&mut *groups).zip(&mut to.scales) {
+        *scale = quantize(x, codes);
+    }
+    if x.len() < UNIT {
+        to.scales[whole.len()..].fill(0.0);
+        to.codes[whole.len() * G..].fill(0);
+        if !rest.is_empty() {
+            let codes = &mut to.codes[whole.len() * G..][..rest.len()];
+            to.scales[whole.len()] = quantize(rest, codes);
+        }
+    }
+    for (sum, codes) in to.sums.iter_mut().zip(to.codes.as_chunks::<16>().0) {
+        *sum = codes.iter().map(|&code| i32::from(code)).sum();
+    }
+}
+
 /// Rounds a group to -127 ..= 127 times the returned scale. NaN or infinity anywhere makes the scale NaN or infinite.
 #[inline(always)]
-pub fn quantize(x: &[f32], codes: &mut [i8]) -> f32 {
+fn quantize(x: &[f32], codes: &mut [i8]) -> f32 {
     // Magnitudes compare like their bits, and NaN above all: it can't be lost.
     let largest = x
         .iter()

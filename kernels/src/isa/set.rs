@@ -19,7 +19,7 @@ macro_rules! kernels {
         use crate::isa::$arch::layouts::{self, Layout};
         use crate::isa::$arch::dot;
         use crate::isa::{
-            Columns, DotRows, Feature, Kernels, Slab, SlabRows, Tile, TileColumns, UnpackUnit,
+            Columns, DotRows, Feature, Kernels, Rounded, Slab, SlabRows, Tile, TileColumns, UnpackUnit,
             Unpacked,
         };
 
@@ -29,7 +29,7 @@ macro_rules! kernels {
         }),+];
 
         const KERNELS: Kernels = Kernels {
-            quantize,
+            round,
             dot: |quant| crate::isa::set::by_layout!(quant, rows as DotRows),
             dot_unpacked,
             unpack: |quant| crate::isa::set::by_layout!(quant, unpack as UnpackUnit),
@@ -44,8 +44,8 @@ macro_rules! kernels {
         };
 
         $(#[target_feature(enable = $feature)])+
-        unsafe fn quantize(x: &[f32], codes: &mut [i8]) -> f32 {
-            crate::isa::scalar::quantize(x, codes)
+        unsafe fn round(x: &[f32], group: usize, to: &mut Rounded) {
+            crate::isa::scalar::round(x, group, to);
         }
 
         $(#[target_feature(enable = $feature)])+

@@ -18,10 +18,10 @@ crate::isa::set::kernels! {
     multiply: dot::VnniVl,
     tile: {
         rows: tile::slab_rows::<tile::Zmm>(),
-        columns: 6,
+        columns: 4,
         unsigned_activations: true,
         pack: tile::pack::<tile::Zmm>,
-        run: tile::run::<tile::Zmm, 6>,
+        run: tile::run::<tile::Zmm, 4>,
     },
     peak: peak::VNNI_512,
 }

@@ -19,10 +19,10 @@ crate::isa::set::kernels! {
     multiply: dot::VnniVl,
     tile: {
         rows: tile::slab_rows::<tile::YmmVl>(),
-        columns: 6,
+        columns: 4,
         unsigned_activations: true,
         pack: tile::pack::<tile::YmmVl>,
-        run: tile::run::<tile::YmmVl, 6>,
+        run: tile::run::<tile::YmmVl, 4>,
     },
     peak: peak::VNNI_VL,
 }

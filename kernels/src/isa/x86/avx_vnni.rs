@@ -15,10 +15,10 @@ crate::isa::set::kernels! {
     multiply: dot::Vnni,
     tile: {
         rows: tile::slab_rows::<tile::Ymm>(),
-        columns: 4,
+        columns: 3,
         unsigned_activations: true,
         pack: tile::pack::<tile::Ymm>,
-        run: tile::run::<tile::Ymm, 4>,
+        run: tile::run::<tile::Ymm, 3>,
     },
     peak: peak::VNNI,
 }

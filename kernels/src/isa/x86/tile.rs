@@ -218,7 +218,7 @@ pub unsafe fn pack<V: Lanes>(from: &SlabRows<'_>, slab: &mut Slab<'_>) {
     }
 }
 
-/// See [`crate::isa::Tile::run`]: `C` columns at a time.
+/// See [`crate::isa::Tile::run`]: `C` columns at a time, at most 4.
 /// # Safety
 /// The CPU must have `V`'s instructions; lengths as `ReadyTile::run` checks them.
 #[inline(always)]
@@ -254,8 +254,6 @@ unsafe fn columns<V: Lanes, const C: usize, const G: usize>(
                 1 => tile::<V, 1, G>(slab, x, first, sums),
                 2 => tile::<V, 2, G>(slab, x, first, sums),
                 3 => tile::<V, 3, G>(slab, x, first, sums),
-                4 => tile::<V, 4, G>(slab, x, first, sums),
-                5 => tile::<V, 5, G>(slab, x, first, sums),
                 _ => tile::<V, C, G>(slab, x, first, sums),
             }
         }
@@ -263,7 +261,8 @@ unsafe fn columns<V: Lanes, const C: usize, const G: usize>(
     }
 }
 
-/// A slab times `C` columns from `first`.
+/// A slab times `C` columns from `first`. Three vectors a column and half: the integer sum of a group, what shares an
+/// activation scale, the total. With four columns they stay in 32 registers; with more, each is stored every 64 codes.
 #[inline(always)]
 unsafe fn tile<V: Lanes, const C: usize, const G: usize>(
     slab: &Slab<'_>,
@@ -282,6 +281,11 @@ unsafe fn tile<V: Lanes, const C: usize, const G: usize>(
         let mut group = 0;
         let mut scale_group = 0;
         let zero = 0f32;
+        let mut total = [[V::splat_float(&zero); 2]; C];
+        for (c, total) in total.iter_mut().enumerate() {
+            let at = totals.add(c * rows);
+            *total = [V::load_floats(at), V::load_floats(at.add(lanes))];
+        }
         while group < slab.groups {
             let end = slab.groups.min(group + ACTIVATION_GROUP / G);
             let mut scaled = [[V::splat_float(&zero); 2]; C];
@@ -321,13 +325,15 @@ unsafe fn tile<V: Lanes, const C: usize, const G: usize>(
             }
             let scales = x.scales.as_ptr().add(scale_group * x.count + first);
             scale_group += 1;
-            for (c, scaled) in scaled.iter().enumerate() {
+            for (c, (total, scaled)) in total.iter_mut().zip(scaled).enumerate() {
                 let scale = V::splat_float(scales.add(c));
-                for (half, scaled) in scaled.iter().enumerate() {
-                    let at = totals.add(c * rows + half * lanes);
-                    V::store_floats(V::fma(*scaled, scale, V::load_floats(at)), at);
-                }
+                total[0] = V::fma(scaled[0], scale, total[0]);
+                total[1] = V::fma(scaled[1], scale, total[1]);
             }
+        }
+        for (c, total) in total.iter().enumerate() {
+            V::store_floats(total[0], totals.add(c * rows));
+            V::store_floats(total[1], totals.add(c * rows + lanes));
         }
     }
 }
