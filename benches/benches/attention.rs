@@ -2,6 +2,7 @@
 //! set>`, one thread; rates in multiply-adds (two for each query head, position it sees and width).
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use gristmill_benches::rates::{Rates, criterion};
 use gristmill_benches::{computes, only_tested, values};
 use gristmill_kernels::{Attention, CacheRows, quant};
 use half::f16;
@@ -9,7 +10,7 @@ use half::f16;
 /// Query heads, key/value heads, width: SmolLM2-135M, gemma-3-270m.
 const SHAPES: [(usize, usize, usize); 2] = [(9, 3, 64), (4, 1, 256)];
 
-fn attention(c: &mut Criterion) {
+fn attention(c: &mut Criterion<Rates>) {
     let capacity = if only_tested() { 64 } else { 2048 };
     for (heads, kv_heads, width) in SHAPES {
         let floats = values(kv_heads * capacity * width);
@@ -62,5 +63,9 @@ fn attention(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, attention);
+criterion_group! {
+    name = benches;
+    config = criterion();
+    targets = attention
+}
 criterion_main!(benches);

@@ -1,23 +1,22 @@
 //! Blocks to floats, `dequant/<type>/reference`, and blocks to the codes and scales that products work with,
-//! `dequant/<type>/<instruction set>`, from the first cache on one thread. Rates are in weights and in bytes of blocks.
+//! `dequant/<type>/<instruction set>`, from the first cache on one thread. Rates are bytes of
+//! blocks.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use gristmill_benches::rates::{Rates, criterion};
 use gristmill_benches::{name, only_tested, weights};
 use gristmill_kernels::isa::{UNIT, UNIT_GROUPS};
 use gristmill_kernels::{ISAS, QUANTS};
 
-fn dequant(c: &mut Criterion) {
+fn dequant(c: &mut Criterion<Rates>) {
     let units = if only_tested() { 2 } else { 64 };
     let elements = units * UNIT;
     let mut group = c.benchmark_group("dequant");
     for quant in QUANTS {
         let unit_bytes = UNIT / quant.block_elements * quant.block_bytes;
-        group.throughput(Throughput::ElementsAndBytes {
-            elements: elements as u64,
-            bytes: (units * unit_bytes) as u64,
-        });
+        group.throughput(Throughput::Bytes((units * unit_bytes) as u64));
         // Made when the first of them asks: a filter may leave all of them out.
         let mut made: Option<Vec<u8>> = None;
         let mut blocks = || {
@@ -49,5 +48,9 @@ fn dequant(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, dequant);
+criterion_group! {
+    name = benches;
+    config = criterion();
+    targets = dequant
+}
 criterion_main!(benches);

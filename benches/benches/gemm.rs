@@ -2,10 +2,11 @@
 //! against the set's ceiling (`gristmill bench --roofline`).
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use gristmill_benches::rates::{Rates, criterion};
 use gristmill_benches::{computes, only_tested, product};
 use gristmill_kernels::QUANTS;
 
-fn gemm(c: &mut Criterion) {
+fn gemm(c: &mut Criterion<Rates>) {
     let (rows, cols, columns) = if only_tested() {
         (32, 256, 33)
     } else {
@@ -18,5 +19,9 @@ fn gemm(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, gemm);
+criterion_group! {
+    name = benches;
+    config = criterion();
+    targets = gemm
+}
 criterion_main!(benches);

@@ -2,10 +2,11 @@
 //! the memory's bandwidth: weights are more than most last caches hold of them.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use gristmill_benches::rates::{Rates, criterion};
 use gristmill_benches::{computes, only_tested, product};
 use gristmill_kernels::QUANTS;
 
-fn gemv(c: &mut Criterion) {
+fn gemv(c: &mut Criterion<Rates>) {
     let (rows, cols) = if only_tested() {
         (16, 512)
     } else {
@@ -18,5 +19,9 @@ fn gemv(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, gemv);
+criterion_group! {
+    name = benches;
+    config = criterion();
+    targets = gemv
+}
 criterion_main!(benches);

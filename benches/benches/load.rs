@@ -16,7 +16,7 @@ fn load(c: &mut Criterion) {
     let stream = writer.start(Vec::new()).expect("memory takes it");
     let bytes = stream.finish().expect("there are no tensors");
     let mut group = c.benchmark_group("load");
-    group.throughput(Throughput::Bytes(bytes.len() as u64));
+    group.throughput(Throughput::BytesDecimal(bytes.len() as u64));
     group.bench_function("vocabulary", |b| {
         b.iter_batched(
             || bytes.clone(),

@@ -1,10 +1,10 @@
-//! The operations between matrix products, `ops/<name>/<float instructions>`, on a vector of 4,096; rates in elements and
-//! in bytes of the vector. The instructions are chosen once a process: `GRISTMILL_ISA=avx2 cargo bench -- ops` measures
-//! others.
+//! The operations between matrix products, `ops/<name>/<float instructions>`, on a vector of 4,096; rates are bytes of it.
+//! The instructions are chosen once a process: `GRISTMILL_ISA=avx2 cargo bench -- ops` measures others.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use gristmill_benches::rates::{Rates, criterion};
 use gristmill_benches::values;
 use gristmill_kernels::isa::float::Floats;
 use gristmill_kernels::ops::{self, Activation, RopeOptions, RopePairing, RopeTable};
@@ -15,7 +15,7 @@ const HEAD: usize = 64;
 /// A vector to be changed in place, and a second one.
 type Operation<'a> = &'a mut dyn FnMut(&mut [f32], &[f32]);
 
-fn operations(c: &mut Criterion) {
+fn operations(c: &mut Criterion<Rates>) {
     let options = |pairing| RopeOptions::new(HEAD, 10_000.0, pairing);
     let mut interleaved = RopeTable::new(&options(RopePairing::Interleaved));
     let mut halves = RopeTable::new(&options(RopePairing::Halves));
@@ -43,10 +43,7 @@ fn operations(c: &mut Criterion) {
     let input = values(WIDTH);
     for (name, operation) in all {
         let mut group = c.benchmark_group("ops");
-        group.throughput(Throughput::ElementsAndBytes {
-            elements: WIDTH as u64,
-            bytes: 4 * WIDTH as u64,
-        });
+        group.throughput(Throughput::Bytes(4 * WIDTH as u64));
         let set = Floats::current().name();
         group.bench_function(format!("{name}/{set}"), |b| {
             let mut x = input.clone();
@@ -59,5 +56,9 @@ fn operations(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, operations);
+criterion_group! {
+    name = benches;
+    config = criterion();
+    targets = operations
+}
 criterion_main!(benches);

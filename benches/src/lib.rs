@@ -1,9 +1,10 @@
 //! Inputs shared by the criterion benchmarks under `benches/`, and the [`record`]s of what they measured.
 //!
 //! The benchmarks walk the registries, so a new type or instruction set is measured without a line here. Names are
-//! `what/type/instruction set`, in lower case: `cargo bench -- gemv/q4_k` measures one type. Criterion shows rates:
-//! "Gelem/s" are 10^9 multiply-adds a second (GMAC/s), "GB/s" are 10^9 bytes of weights.
+//! `what/type/instruction set`, in lower case: `cargo bench -- gemv/q4_k` measures one type. Rates are multiply-adds
+//! and bytes of weights a second, see [`rates`].
 
+pub mod rates;
 pub mod record;
 
 use criterion::{BenchmarkGroup, Throughput, measurement::Measurement};
