@@ -115,10 +115,11 @@ fn measurement(benchmark: &Path, estimates: &Path) -> Result<(String, Measuremen
         Some(Throughput::Elements(elements)) => (Some(elements), None),
         Some(Throughput::ElementsAndBytes { elements, bytes }) => (Some(elements), Some(bytes)),
     };
+    let tenths = |ns: f64| (10.0 * ns).round() / 10.0;
     let measurement = Measurement {
-        median_ns: median.point_estimate,
-        low_ns: median.confidence_interval.lower_bound,
-        high_ns: median.confidence_interval.upper_bound,
+        median_ns: tenths(median.point_estimate),
+        low_ns: tenths(median.confidence_interval.lower_bound),
+        high_ns: tenths(median.confidence_interval.upper_bound),
         elements,
         bytes,
     };
@@ -330,5 +331,25 @@ mod tests {
         );
         assert_eq!(measured.rates(), "20.00 GB/s, 30.00 G/s");
         assert!(read_criterion(&folder).unwrap_err().contains("cannot read"));
+    }
+
+    #[test]
+    fn the_records_that_are_kept_can_be_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("record");
+        let mut read = 0;
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
+                let record: Record = read_json(&path).unwrap();
+                assert!(!record.results.is_empty() && !record.commit.is_empty());
+                assert_eq!(compare(&record, &record, 0.0).moved, []);
+                read += 1;
+            }
+        }
+        println!("{read} records");
+        assert!(read > 0);
     }
 }
