@@ -3,7 +3,7 @@
 
 use crate::common;
 use gristmill_engine::eval::perplexity::{Options, Perplexity, State};
-use gristmill_engine::{ContextOptions, Logits, Model};
+use gristmill_engine::{CacheType, ContextOptions, Logits, Model};
 use std::fs;
 use std::sync::Arc;
 
@@ -92,10 +92,16 @@ fn corpus(model: &Model) -> Vec<u32> {
 }
 
 fn context_for(model: &Arc<Model>) -> gristmill_engine::Context {
+    context_with(model, CacheType::F16)
+}
+
+fn context_with(model: &Arc<Model>, cache: CacheType) -> gristmill_engine::Context {
     model
         .context(&ContextOptions {
             context_length: Some(512),
             threads: Some(2),
+            cache_keys: cache,
+            cache_values: cache,
             ..Default::default()
         })
         .unwrap()
@@ -119,9 +125,10 @@ fn perplexity_agrees(file: &str) {
         n_ctx: 512,
         chunks: Some(chunks),
     };
-    let mut last = 0.0;
-    for chunk in Perplexity::new(&mut context, tokens, options, None).unwrap() {
+    let (mut last, mut exact) = (0.0, 0.0);
+    for chunk in Perplexity::new(&mut context, tokens.clone(), options, None).unwrap() {
         let chunk = chunk.unwrap();
+        exact = chunk.cumulative;
         let expected = expected["cumulative_ppl"][chunk.index].as_f64().unwrap();
         last = chunk.cumulative / expected - 1.0;
         println!(
@@ -140,6 +147,17 @@ fn perplexity_agrees(file: &str) {
     if chunks == 20 {
         assert!(last.abs() < 0.005, "{file}: {last}");
     }
+
+    // A cache of 8 bits costs nothing that a whole text shows.
+    let mut context = context_with(&model, CacheType::Q8_0);
+    let mut run = Perplexity::new(&mut context, tokens, options, None).unwrap();
+    assert!(run.by_ref().all(|chunk| chunk.is_ok()));
+    let loss = run.state().perplexity() / exact - 1.0;
+    println!("{file} with a q8_0 cache {:+.3} %", 100.0 * loss);
+    assert!(
+        loss.abs() < if chunks == 20 { 0.001 } else { 0.005 },
+        "{file}: {loss}"
+    );
 }
 
 #[test]
