@@ -225,12 +225,13 @@ fn roofline(report: &Report) -> String {
     );
     let _ = write!(
         svg,
-        "<text x={:.1} y={:.1} text-anchor=end>int8 {} GMAC/s</text><text x={:.1} y={:.1}>memory {} GB/s</text>",
+        "<text x={:.1} y={:.1} text-anchor=end>int8 {} GMAC/s</text><text x={:.1} y={:.1} text-anchor=end>memory {} GB/s</text>",
         x.to,
         y.at(report.int8_gmac_s) - 6.0,
         short(report.int8_gmac_s),
-        x.at((x.low * ridge).sqrt()) + 14.0,
-        y.at((x.low * ridge).sqrt() * report.stream_gb_s) + 12.0,
+        // Left of the slope, where no dot can be.
+        x.at(ridge / 1.8) - 10.0,
+        y.at(ridge / 1.8 * report.stream_gb_s) + 4.0,
         short(report.stream_gb_s)
     );
     let shapes = shapes(report);
