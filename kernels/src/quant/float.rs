@@ -1,6 +1,7 @@
 //! The plain numbers: floats and integers. One element is a block; bytes are little-endian.
 //! Integers (position tables and the like) are converted, not scaled, and nothing is ever quantized to them.
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::{QuantType, Quantize};
@@ -12,7 +13,15 @@ pub static F32: QuantType = plain(0, "F32", 4, Some(quantize_f32), |b, out| {
 
 /// IEEE half precision.
 pub static F16: QuantType = plain(1, "F16", 2, Some(quantize_f16), |b, out| {
-    convert(b, out, |b| f16::from_le_bytes(b).to_f32())
+    // By runs, which the CPU's own conversion takes eight at a time.
+    let mut halves = [f16::ZERO; 64];
+    for (bytes, out) in b.chunks(128).zip(out.chunks_mut(64)) {
+        let halves = &mut halves[..out.len().min(bytes.len() / 2)];
+        for (half, &bytes) in halves.iter_mut().zip(bytes.as_chunks().0) {
+            *half = f16::from_le_bytes(bytes);
+        }
+        halves.convert_to_f32_slice(&mut out[..halves.len()]);
+    }
 });
 
 /// 8-bit integers.
