@@ -1,7 +1,7 @@
 //! `gristmill bench`: how fast models read prompts and generate on this machine, and what share that is of what the
 //! machine can do.
 //!
-//! Flows in: models and lists of settings. Flows out: one table or JSON ([`measure`] does a single measurement), and with
+//! Flows in: models and lists of settings. Flows out: one table or JSON ([`measure()`] does a single measurement), and with
 //! `--html` a page ([`report`]) that also has every kernel on its own ([`kernels`]).
 
 mod kernels;
