@@ -159,6 +159,8 @@ pub struct Comparison {
     pub stayed: usize,
     /// The geometric mean of all speed-ups; 1 if nothing is in both records.
     pub mean_speedup: f64,
+    /// Names under which the two measured different amounts of work: no comparison.
+    pub other_work: Vec<String>,
     /// Names that only the old record has.
     pub gone: Vec<String>,
     /// Names that only the new record has.
@@ -177,6 +179,10 @@ pub fn compare(old: &Record, new: &Record, threshold: f64) -> Comparison {
             found.gone.push(name.clone());
             continue;
         };
+        if (before.elements, before.bytes) != (after.elements, after.bytes) {
+            found.other_work.push(name.clone());
+            continue;
+        }
         let speedup = before.median_ns / after.median_ns;
         if !(speedup.is_finite() && speedup > 0.0) {
             continue;
@@ -287,6 +293,17 @@ mod tests {
         let old = record(&[("a", 100.0, 30.0)]);
         let new = record(&[("a", 125.0, 30.0)]);
         assert!(compare(&old, &new, 0.05).moved.is_empty());
+    }
+
+    #[test]
+    fn other_amounts_of_work_are_not_compared() {
+        let (old, mut new) = (record(&[("a", 100.0, 1.0)]), record(&[("a", 200.0, 1.0)]));
+        for measurement in new.results.values_mut() {
+            measurement.elements = Some(2000);
+        }
+        let found = compare(&old, &new, 0.05);
+        assert_eq!((found.moved.len(), found.stayed), (0, 0));
+        assert_eq!(found.other_work, ["a"]);
     }
 
     #[test]

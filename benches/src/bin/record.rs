@@ -206,7 +206,12 @@ fn describe(old: &Record, new: &Record, threshold: f64) -> String {
         found.stayed,
         found.mean_speedup
     );
-    for (what, names) in [("only in old", &found.gone), ("only in new", &found.added)] {
+    let lists = [
+        ("other amounts of work, not compared", &found.other_work),
+        ("only in old", &found.gone),
+        ("only in new", &found.added),
+    ];
+    for (what, names) in lists {
         if !names.is_empty() {
             text += &format!("{what}: {}\n", names.join(", "));
         }
