@@ -51,6 +51,8 @@ impl Dot4 for VnniVl {
 
 /// Bytes ahead of the one being read that are asked for.
 const PREFETCH: usize = 2048;
+/// Bytes of rows that several columns go through together.
+const GROUP: usize = 16 * 1024;
 
 /// The sums of one row with `C` columns.
 struct Sums<const C: usize> {
@@ -76,19 +78,43 @@ pub unsafe fn rows<D: Dot4, L: Layout>(
     x: &Columns<'_>,
     out: &mut [f32],
 ) {
+    // Several columns go through a group of rows block by block: a block's activations stay in the first-level cache for
+    // all of the group, which a row of all columns would push out.
+    let group = if x.count == 1 {
+        weights.len() / row_bytes
+    } else {
+        GROUP / row_bytes
+    };
+    let group = group.max(1);
+    // Then what comes next is not the next row but the next group.
+    let ahead = if x.count == 1 {
+        PREFETCH
+    } else {
+        group * row_bytes
+    };
     // SAFETY: whole rows of whole units or blocks, see `row`; columns below `x.count`.
     unsafe {
         let end = weights.as_ptr().add(weights.len());
-        for (index, out) in out.chunks_exact_mut(x.count).enumerate() {
-            let start = weights.as_ptr().add(index * row_bytes);
+        for (number, out) in out.chunks_mut(group * x.count).enumerate() {
+            let start = weights.as_ptr().add(number * group * row_bytes);
             let mut column = 0;
-            while column + 4 <= x.count {
-                row::<D, L, 4>(start, end, x, column, &mut out[column..]);
-                column += 4;
-            }
             while column < x.count {
-                row::<D, L, 1>(start, end, x, column, &mut out[column..]);
-                column += 1;
+                let left = x.count - column;
+                let mut row = 0;
+                for out in out.chunks_exact_mut(x.count) {
+                    let (at, out) = (start.add(row * row_bytes), &mut out[column..]);
+                    match left {
+                        4.. => self::row::<D, L, 4>(at, end, ahead, x, column, out),
+                        2.. => self::row::<D, L, 2>(at, end, ahead, x, column, out),
+                        _ => self::row::<D, L, 1>(at, end, ahead, x, column, out),
+                    }
+                    row += 1;
+                }
+                column += match left {
+                    4.. => 4,
+                    2.. => 2,
+                    _ => 1,
+                };
             }
         }
     }
@@ -99,6 +125,7 @@ pub unsafe fn rows<D: Dot4, L: Layout>(
 unsafe fn row<D: Dot4, L: Layout, const C: usize>(
     start: *const u8,
     end: *const u8,
+    ahead: usize,
     x: &Columns<'_>,
     first: usize,
     out: &mut [f32],
@@ -130,11 +157,11 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
         let whole = x.length / UNIT;
         for index in 0..whole {
             let unit = start.add(index * L::UNIT_BYTES);
-            let mut ahead = 0;
-            while ahead < L::UNIT_BYTES {
+            let mut line = 0;
+            while line < L::UNIT_BYTES {
                 // A prefetch of an address outside the file does nothing.
-                _mm_prefetch::<_MM_HINT_T0>(unit.wrapping_add(PREFETCH + ahead).cast());
-                ahead += 64;
+                _mm_prefetch::<_MM_HINT_T0>(unit.wrapping_add(ahead + line).cast());
+                line += 64;
             }
             unit_product::<D, L, C, false>(unit, 8, &columns, index, &mut sums);
         }
