@@ -100,15 +100,13 @@ pub unsafe fn rows<D: Dot4, L: Layout>(
             let mut column = 0;
             while column < x.count {
                 let left = x.count - column;
-                let mut row = 0;
-                for out in out.chunks_exact_mut(x.count) {
+                for (row, out) in out.chunks_exact_mut(x.count).enumerate() {
                     let (at, out) = (start.add(row * row_bytes), &mut out[column..]);
                     match left {
                         4.. => self::row::<D, L, 4>(at, end, ahead, x, column, out),
                         2.. => self::row::<D, L, 2>(at, end, ahead, x, column, out),
                         _ => self::row::<D, L, 1>(at, end, ahead, x, column, out),
                     }
-                    row += 1;
                 }
                 column += match left {
                     4.. => 4,
