@@ -81,9 +81,9 @@ pub unsafe fn rows<D: Dot4, L: Layout>(
     // Several columns go through a group of rows block by block: a block's activations stay in the first-level cache for
     // all of the group, which a row of all columns would push out.
     let group = if x.count == 1 {
-        weights.len() / row_bytes
+        weights.len() / row_bytes.max(1)
     } else {
-        GROUP / row_bytes
+        GROUP / row_bytes.max(1)
     };
     let group = group.max(1);
     // Then what comes next is not the next row but the next group.
