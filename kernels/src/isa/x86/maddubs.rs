@@ -49,12 +49,12 @@ pub unsafe fn pack(from: &SlabRows<'_>, slab: &mut Slab<'_>) {
     slab.largest = largest;
     slab.bias = bias;
     slab.has_mins = pack::has_mins(from);
-    pack::turn(from.scales, ROWS, from.groups, slab.scales);
-    if slab.has_mins {
-        pack::turn(from.mins, ROWS, from.groups, slab.mins);
-    }
     // SAFETY: the callers'.
     unsafe {
+        pack::turn(from.scales, ROWS, from.groups, slab.scales);
+        if slab.has_mins {
+            pack::turn(from.mins, ROWS, from.groups, slab.mins);
+        }
         pack::interleave(from.codes, ROWS, from.groups * from.group, bias, slab.codes);
     }
 }

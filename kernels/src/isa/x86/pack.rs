@@ -14,30 +14,20 @@ pub unsafe fn unpack<L: Layout>(
     scales: &mut [f32],
     mins: &mut [f32],
 ) {
-    // SAFETY: a part of a unit is copied first, so that `head` and `codes` read whole units; stores are bounded by
-    // the slices' lengths, or go to a copy.
+    let bias = L::BIAS.unwrap_or(0) as i8;
+    let groups = codes.len() / if L::HALVES { 16 } else { 32 };
+    // SAFETY: a whole unit has `groups` scales and mins; a part of one is copied first, so that `head` and `codes` read
+    // whole units, and goes through values of its own.
     unsafe {
-        let mut copy = [0u8; 512];
-        let unit = if codes.len() < UNIT {
-            copy[..blocks.len()].copy_from_slice(blocks);
-            copy.as_ptr()
-        } else {
-            blocks.as_ptr()
-        };
-        let head = L::head(unit);
-        let mut values = [0f32; 16];
-        _mm256_storeu_ps(values.as_mut_ptr(), head.scales[0]);
-        _mm256_storeu_ps(values.as_mut_ptr().add(8), head.scales[1]);
-        let groups = codes.len() / if L::HALVES { 16 } else { 32 };
-        scales[..groups].copy_from_slice(&values[..groups]);
-        if L::MINS {
-            _mm256_storeu_ps(values.as_mut_ptr(), head.mins[0]);
-            _mm256_storeu_ps(values.as_mut_ptr().add(8), head.mins[1]);
-            mins[..groups].copy_from_slice(&values[..groups]);
-        }
-        let bias = _mm256_set1_epi8(L::BIAS.unwrap_or(0) as i8);
+        let bias = _mm256_set1_epi8(bias);
         let to = codes.as_mut_ptr();
         if codes.len() == UNIT {
+            let unit = blocks.as_ptr();
+            let head = L::head(unit);
+            store_floats::<L>(head.scales, scales.as_mut_ptr());
+            if L::MINS {
+                store_floats::<L>(head.mins, mins.as_mut_ptr());
+            }
             // Not a loop: the number of a run must be a constant when it is compiled.
             store_run::<L>(unit, 0, bias, to);
             store_run::<L>(unit, 1, bias, to);
@@ -48,9 +38,32 @@ pub unsafe fn unpack<L: Layout>(
             store_run::<L>(unit, 6, bias, to);
             store_run::<L>(unit, 7, bias, to);
         } else {
+            let mut copy = [0u8; 512];
+            copy[..blocks.len()].copy_from_slice(blocks);
+            let unit = copy.as_ptr();
+            let head = L::head(unit);
+            let mut values = [0f32; UNIT_GROUPS];
+            store_floats::<L>(head.scales, values.as_mut_ptr());
+            scales[..groups].copy_from_slice(&values[..groups]);
+            if L::MINS {
+                store_floats::<L>(head.mins, values.as_mut_ptr());
+                mins[..groups].copy_from_slice(&values[..groups]);
+            }
             for run in 0..codes.len() / 32 {
                 store_run::<L>(unit, run, bias, to);
             }
+        }
+    }
+}
+
+/// A value for each group of a unit.
+#[inline(always)]
+unsafe fn store_floats<L: Layout>(values: [__m256; 2], to: *mut f32) {
+    // SAFETY: as `unpack`.
+    unsafe {
+        _mm256_storeu_ps(to, values[0]);
+        if L::HALVES {
+            _mm256_storeu_ps(to.add(8), values[1]);
         }
     }
 }
@@ -115,11 +128,25 @@ unsafe fn transposed(mut a: [__m256i; 8]) -> [__m256i; 8] {
     }
 }
 
-/// Values row by row, [`UNIT_GROUPS`] each, to `[group][rows]`.
-pub fn turn(from: &[f32], rows: usize, groups: usize, out: &mut [f32]) {
-    for (row, from) in from.chunks_exact(UNIT_GROUPS).enumerate() {
-        for (group, &value) in from[..groups].iter().enumerate() {
-            out[group * rows + row] = value;
+/// Values row by row, [`UNIT_GROUPS`] each, to `[group][rows]`; `rows` is a multiple of 8.
+/// # Safety
+/// The CPU must have AVX2; `from` and `out` are `rows` times [`UNIT_GROUPS`].
+#[inline(always)]
+pub unsafe fn turn(from: &[f32], rows: usize, groups: usize, out: &mut [f32]) {
+    // SAFETY: 8 x 8 values at a time, all inside the two slices.
+    unsafe {
+        for group in (0..groups).step_by(8) {
+            for row in (0..rows).step_by(8) {
+                let mut lines = [_mm256_setzero_si256(); 8];
+                for (i, line) in lines.iter_mut().enumerate() {
+                    let at = from.as_ptr().add((row + i) * UNIT_GROUPS + group);
+                    *line = _mm256_loadu_si256(at.cast());
+                }
+                for (k, column) in transposed(lines).iter().enumerate() {
+                    let to = out.as_mut_ptr().add((group + k) * rows + row);
+                    _mm256_storeu_si256(to.cast(), *column);
+                }
+            }
         }
     }
 }

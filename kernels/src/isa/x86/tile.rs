@@ -193,12 +193,12 @@ pub unsafe fn pack<V: Lanes>(from: &SlabRows<'_>, slab: &mut Slab<'_>) {
     let rows = slab_rows::<V>();
     slab.groups = from.groups;
     slab.has_mins = pack::has_mins(from);
-    pack::turn(from.scales, rows, from.groups, slab.scales);
-    if slab.has_mins {
-        pack::turn(from.mins, rows, from.groups, slab.mins);
-    }
     // SAFETY: groups lie inside the slab.
     unsafe {
+        pack::turn(from.scales, rows, from.groups, slab.scales);
+        if slab.has_mins {
+            pack::turn(from.mins, rows, from.groups, slab.mins);
+        }
         pack::interleave(from.codes, rows, from.groups * from.group, 0, slab.codes);
         let steps = from.group / 4;
         let bias = 0x8080_8080_u32.to_le_bytes();
