@@ -58,5 +58,6 @@ blocks!(
     q5_k::Q5_K,
     q6_k::Q6_K,
     iq4_nl::IQ4_NL,
-    iq4_xs::IQ4_XS
+    iq4_xs::IQ4_XS,
+    mxfp4::MXFP4
 );

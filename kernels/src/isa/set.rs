@@ -94,7 +94,7 @@ macro_rules! kernels {
 macro_rules! by_layout {
     ($quant:expr, $function:ident as $type:ty) => {
         crate::isa::set::by_layout!($quant, $function as $type;
-            Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS)
+            Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4)
     };
     ($quant:expr, $function:ident as $type:ty; $($name:ident)*) => {
         match $quant.id {

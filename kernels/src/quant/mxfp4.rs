@@ -10,7 +10,7 @@ use super::{Format, QuantType, inverse};
 pub static MXFP4: QuantType = QuantType::of::<Block>();
 
 /// Twice the E2M1 numbers by their bits: sign, two bits of exponent, one of mantissa.
-pub(super) const CODES: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+pub(crate) const CODES: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 struct Block;
 
@@ -72,7 +72,7 @@ pub(super) fn unpack_e2m1(bytes: &[u8], codes: &mut [i8]) {
 
 /// 2 to the power of `exponent − 128`. The two smallest are subnormal: a bit of the mantissa.
 #[inline(always)]
-fn half_power_of_two(exponent: u8) -> f32 {
+pub(crate) fn half_power_of_two(exponent: u8) -> f32 {
     let exponent = u32::from(exponent);
     f32::from_bits(if exponent < 2 {
         0x0020_0000 << exponent

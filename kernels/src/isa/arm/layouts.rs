@@ -118,12 +118,12 @@ unsafe fn fifth_bits(at: *const u8) -> [uint8x16_t; 2] {
     }
 }
 
-/// Nibbles to what IQ4's table has for them.
+/// Nibbles to what a table has for them.
 #[inline(always)]
-unsafe fn looked_up(nibbles: [uint8x16_t; 2]) -> [int8x16_t; 2] {
+unsafe fn looked_up(table: &[i8; 16], nibbles: [uint8x16_t; 2]) -> [int8x16_t; 2] {
     // SAFETY: see the head of the file.
     unsafe {
-        let table = vld1q_s8(crate::quant::iq4_nl::CODES.as_ptr());
+        let table = vld1q_s8(table.as_ptr());
         [vqtbl1q_s8(table, nibbles[0]), vqtbl1q_s8(table, nibbles[1])]
     }
 }
@@ -131,6 +131,9 @@ unsafe fn looked_up(nibbles: [uint8x16_t; 2]) -> [int8x16_t; 2] {
 /// The layout of a type of 32-blocks: a scale, perhaps an added minimum after it, and codes.
 macro_rules! small {
     ($name:ident, bias: $bias:expr, |$block:ident| $codes:expr) => {
+        small!($name, scale: half, bias: $bias, |$block| $codes);
+    };
+    ($name:ident, scale: $scale:ident, bias: $bias:expr, |$block:ident| $codes:expr) => {
         impl Layout for $name {
             const BIAS: i8 = $bias;
             #[inline(always)]
@@ -141,7 +144,7 @@ macro_rules! small {
                 };
                 for i in 0..8 {
                     // SAFETY: see the head of the file.
-                    let scale = unsafe { half(unit.add(i * Self::BYTES)) };
+                    let scale = unsafe { $scale(unit.add(i * Self::BYTES)) };
                     head.scales[i] = scale;
                     head.mins[i] = if Self::MINS {
                         // SAFETY: see the head of the file.
@@ -169,7 +172,17 @@ small!(Q4_1, bias: 0, |block| signed(nibbles(block.add(4))));
 small!(Q5_0, bias: 16, |block| signed(or(nibbles(block.add(6)), fifth_bits(block.add(2)))));
 small!(Q5_1, bias: 0, |block| signed(or(nibbles(block.add(8)), fifth_bits(block.add(4)))));
 small!(Q8_0, bias: 0, |block| signed(load2(block.add(2))));
-small!(IQ4_NL, bias: 0, |block| looked_up(nibbles(block.add(2))));
+small!(IQ4_NL, bias: 0, |block| looked_up(&crate::quant::iq4_nl::CODES, nibbles(block.add(2))));
+small!(MXFP4, scale: half_power, bias: 0, |block| {
+    looked_up(&crate::quant::mxfp4::CODES, nibbles(block.add(1)))
+});
+
+/// The scale of an MXFP4 block.
+#[inline(always)]
+unsafe fn half_power(at: *const u8) -> f32 {
+    // SAFETY: see the head of the file.
+    crate::quant::mxfp4::half_power_of_two(unsafe { *at })
+}
 
 /// The layout of a type of 256-blocks.
 macro_rules! large {
@@ -288,4 +301,4 @@ large!(IQ4_XS, bias: 0,
         let scale = |g: usize| (low >> (4 * g) & 15 | (high >> (2 * g) & 3) << 4) as i8 - 32;
         biased(std::array::from_fn(|g| if g < 8 { scale(g) } else { 0 }), half(unit), 0)
     },
-    |unit, run| looked_up(nibbles(unit.add(8 + 16 * run))));
+    |unit, run| looked_up(&crate::quant::iq4_nl::CODES, nibbles(unit.add(8 + 16 * run))));

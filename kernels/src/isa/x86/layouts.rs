@@ -200,6 +200,34 @@ small!(IQ4_NL, bias: None,
     |at| Head { scales: [halves(at, 18); 2], mins: zero2() },
     |block| looked_up(&crate::quant::iq4_nl::CODES, nibbles(block.add(2))));
 
+small!(MXFP4, bias: None,
+    |at| Head { scales: [half_powers(at, 17); 2], mins: zero2() },
+    |block| looked_up(&crate::quant::mxfp4::CODES, nibbles(block.add(1))));
+
+/// 2 to the power of `byte − 128` for eight bytes, `step` apart, see `quant::mxfp4`.
+#[inline(always)]
+unsafe fn half_powers(at: *const u8, step: usize) -> __m256 {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let exponent = |block: usize| i32::from(*at.add(block * step));
+        let exponents = _mm256_setr_epi32(
+            exponent(0),
+            exponent(1),
+            exponent(2),
+            exponent(3),
+            exponent(4),
+            exponent(5),
+            exponent(6),
+            exponent(7),
+        );
+        let normal = _mm256_slli_epi32::<23>(_mm256_sub_epi32(exponents, _mm256_set1_epi32(1)));
+        // The two smallest are subnormal: a bit of the mantissa.
+        let subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(0x0020_0000), exponents);
+        let is_normal = _mm256_cmpgt_epi32(exponents, _mm256_set1_epi32(1));
+        _mm256_castsi256_ps(_mm256_blendv_epi8(subnormal, normal, is_normal))
+    }
+}
+
 /// Nibbles to what a table has for them.
 #[inline(always)]
 unsafe fn looked_up(table: &[i8; 16], nibbles: __m256i) -> __m256i {
