@@ -72,7 +72,7 @@ struct Benchmark {
 /// As criterion spells it.
 #[derive(Deserialize)]
 enum Throughput {
-    Bits(#[allow(dead_code)] u64), // not a rate of ours
+    Bits(u64),
     Bytes(u64),
     BytesDecimal(u64),
     Elements(u64),
@@ -110,7 +110,8 @@ fn measurement(benchmark: &Path, estimates: &Path) -> Result<(String, Measuremen
     let benchmark: Benchmark = read_json(benchmark)?;
     let median = read_json::<Estimates>(estimates)?.median;
     let (elements, bytes) = match benchmark.throughput {
-        None | Some(Throughput::Bits(_)) => (None, None),
+        None => (None, None),
+        Some(Throughput::Bits(bits)) => (None, Some(bits / 8)),
         Some(Throughput::Bytes(bytes) | Throughput::BytesDecimal(bytes)) => (None, Some(bytes)),
         Some(Throughput::Elements(elements)) => (Some(elements), None),
         Some(Throughput::ElementsAndBytes { elements, bytes }) => (Some(elements), Some(bytes)),
