@@ -1,10 +1,10 @@
-//! The chat in a terminal: its commands, Ctrl-C, and leaving. The terminal comes from util-linux' `script`; where that is
-//! not installed, the tests say so and pass.
-#![cfg(target_os = "linux")]
+//! The chat in a terminal: its commands, Ctrl-C, and leaving.
+#![cfg(unix)]
 
 use crate::tiny::Tiny;
+use pty_process::blocking::{Command, Pty};
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 /// A chat whose keyboard and screen are ours.
 struct Screen {
     child: Child,
+    keyboard: Arc<Pty>,
     shown: Arc<Mutex<String>>,
     /// How much of what was shown has been waited for.
     seen: usize,
@@ -19,53 +20,45 @@ struct Screen {
 }
 
 impl Screen {
-    fn open(tiny: &Tiny, arguments: &str) -> Option<Screen> {
+    fn open(tiny: &Tiny, arguments: &str) -> Screen {
         let folder = tempfile::tempdir().unwrap();
         let model = tiny.write(folder.path());
-        let line = format!(
-            "{} chat {} -t 1 {arguments}",
-            env!("CARGO_BIN_EXE_gristmill"),
-            model.display()
-        );
-        let mut command = Command::new("script");
-        command
-            .args(["-q", "-e", "-c", &line, "/dev/null"])
+        let (terminal, program_side) = pty_process::blocking::open().unwrap();
+        terminal.resize(pty_process::Size::new(24, 80)).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_gristmill"))
+            .arg("chat")
+            .arg(model)
+            .args(["-t", "1"])
+            .args(arguments.split(' '))
             .env("GRISTMILL_CACHE", folder.path())
             .env("HOME", folder.path())
             .env("XDG_STATE_HOME", folder.path())
             .env("NO_COLOR", "1")
             .env("TERM", "xterm")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = match command.spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                eprintln!("skipped: there is no terminal to test in (script: {error})");
-                return None;
-            }
-        };
+            .spawn(program_side)
+            .unwrap();
+        let keyboard = Arc::new(terminal);
         let shown = Arc::new(Mutex::new(String::new()));
-        let (mut stdout, sink) = (child.stdout.take().unwrap(), Arc::clone(&shown));
+        let (screen, sink) = (Arc::clone(&keyboard), Arc::clone(&shown));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = stdout.read(&mut buffer) {
+            while let Ok(read @ 1..) = (&*screen).read(&mut buffer) {
                 sink.lock()
                     .unwrap()
                     .push_str(&String::from_utf8_lossy(&buffer[..read]));
             }
         });
-        Some(Screen {
+        Screen {
             child,
+            keyboard,
             shown,
             seen: 0,
             folder,
-        })
+        }
     }
 
     fn press(&mut self, keys: &str) {
-        let stdin = self.child.stdin.as_mut().unwrap();
-        stdin.write_all(keys.as_bytes()).unwrap();
-        stdin.flush().unwrap();
+        (&*self.keyboard).write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits until something new is shown that contains `text`.
@@ -88,25 +81,30 @@ impl Screen {
         }
     }
 
+    /// Waits until this many more bytes are shown.
+    fn wait_for_more(&mut self, bytes: usize) {
+        let start = Instant::now();
+        while self.shown.lock().unwrap().len() < self.seen + bytes {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "nothing more is shown"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn leave(mut self) -> TempDir {
         self.wait_for("> ");
         self.press("\x04");
-        // `script` may fail when its input ends while its child does, and `wait` would close that input.
-        let _open = self.child.stdin.take();
-        assert!(
-            self.child.wait().unwrap().success(),
-            "{}",
-            self.shown.lock().unwrap()
-        );
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.shown.lock().unwrap());
         self.folder
     }
 }
 
 #[test]
 fn the_commands_of_a_chat() {
-    let Some(mut screen) = Screen::open(&Tiny::default(), "-n 5 --timings --temp 0") else {
-        return;
-    };
+    let mut screen = Screen::open(&Tiny::default(), "-n 5 --timings --temp 0");
     screen.wait_for("512 tokens of context");
     screen.wait_for("> ");
     screen.press("/help\r");
@@ -156,12 +154,12 @@ fn ctrl_c_stops_the_answer_and_keeps_the_chat() {
         ..Tiny::default()
     };
     // A model that never ends its answer: the end token is banned.
-    let Some(mut screen) = Screen::open(&tiny, "-c 1000000 --logit-bias 0=-inf") else {
-        return;
-    };
+    let mut screen = Screen::open(&tiny, "-c 1000000 --logit-bias 0=-inf");
     screen.wait_for("> ");
     screen.press("hello\r");
-    std::thread::sleep(Duration::from_millis(1000));
+    // The end of line editing; what comes then is the answer.
+    screen.wait_for("[?2004l");
+    screen.wait_for_more(20);
     screen.press("\x03");
     screen.wait_for("[stopped]");
     screen.press("/params --seed 5\r");
