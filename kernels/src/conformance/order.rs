@@ -31,8 +31,12 @@ impl Row {
         let (mut codes, mut scales) = (vec![0; length], vec![0.0; groups]);
         let mut mins = vec![0.0; groups];
         (format.unpack)(bytes, &mut codes, &mut scales, &mut mins);
-        // Types of few bits with codes around 0; wider ones are multiplied as signed numbers.
-        let biased = matches!(quant.name, "Q4_0" | "Q5_0" | "Q3_K" | "Q6_K");
+        // Types of few bits with codes around 0; wider ones, and those with signs of their own, are multiplied as signed
+        // numbers.
+        let biased = [
+            "Q4_0", "Q5_0", "Q3_K", "Q6_K", "IQ1_S", "IQ1_M", "TQ1_0", "TQ2_0", "Q1_0", "Q2_0",
+        ];
+        let biased = biased.contains(&quant.name);
         Row {
             codes,
             scales,

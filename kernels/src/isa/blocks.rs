@@ -1,4 +1,4 @@
-//! The types that have fast layouts, as types of Rust, and what every layout takes from the type itself: sizes, groups,
+//! The types that have layouts, as types of Rust, and what every layout takes from the type itself: sizes, groups,
 //! whether there are mins. How their codes unpack is each architecture's own affair.
 
 #![allow(non_camel_case_types)] // the format's own names
@@ -16,7 +16,7 @@ pub trait Blocks {
     const BYTES: usize = Self::QUANT.block_bytes;
     /// Bytes of 256 weights.
     const UNIT_BYTES: usize = UNIT / Self::QUANT.block_elements * Self::BYTES;
-    /// Bytes of 32 weights if blocks are that small; 0 for blocks of 256.
+    /// Bytes of 32 weights if blocks are that small; otherwise 0.
     const SMALL_BLOCK: usize = if Self::QUANT.block_elements == 32 {
         Self::BYTES
     } else {
@@ -59,5 +59,16 @@ blocks!(
     q6_k::Q6_K,
     iq4_nl::IQ4_NL,
     iq4_xs::IQ4_XS,
-    mxfp4::MXFP4
+    mxfp4::MXFP4,
+    iq2_xxs::IQ2_XXS,
+    iq2_xs::IQ2_XS,
+    iq2_s::IQ2_S,
+    iq3_xxs::IQ3_XXS,
+    iq3_s::IQ3_S,
+    iq1_s::IQ1_S,
+    iq1_m::IQ1_M,
+    tq1_0::TQ1_0,
+    tq2_0::TQ2_0,
+    q8_1::Q8_1,
+    q8_k::Q8_K
 );

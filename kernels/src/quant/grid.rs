@@ -18,20 +18,25 @@ pub(crate) struct Grid<const V: usize> {
     search: OnceLock<Search<V>>,
 }
 
-pub(super) static IQ2_XXS: Grid<8> =
-    Grid::new(&points::<8, 256>(tables::IQ2_XXS, IQ2_LEVELS), IQ2_LEVELS);
-pub(super) static IQ2_XS: Grid<8> =
-    Grid::new(&points::<8, 512>(tables::IQ2_XS, IQ2_LEVELS), IQ2_LEVELS);
-pub(super) static IQ2_S: Grid<8> =
-    Grid::new(&points::<8, 1024>(tables::IQ2_S, IQ2_LEVELS), IQ2_LEVELS);
-pub(super) static IQ3_XXS: Grid<4> = Grid::new(
-    &points::<4, 256>(tables::IQ3_XXS, IQ3_XXS_LEVELS),
-    IQ3_XXS_LEVELS,
-);
-pub(super) static IQ3_S: Grid<4> =
-    Grid::new(&points::<4, 512>(tables::IQ3_S, IQ3_S_LEVELS), IQ3_S_LEVELS);
-/// Both IQ1 types: ternary, in eighths, since each group is shifted by one eighth up or down.
-pub(super) static IQ1: Grid<8> = Grid::new(&points::<8, 2048>(tables::IQ1, IQ1_LEVELS), IQ1_LEVELS);
+/// The points of IQ2_XXS.
+pub(crate) static IQ2_XXS_POINTS: [[i8; 8]; 256] = points(tables::IQ2_XXS, IQ2_LEVELS);
+/// The points of IQ2_XS.
+pub(crate) static IQ2_XS_POINTS: [[i8; 8]; 512] = points(tables::IQ2_XS, IQ2_LEVELS);
+/// The points of IQ2_S.
+pub(crate) static IQ2_S_POINTS: [[i8; 8]; 1024] = points(tables::IQ2_S, IQ2_LEVELS);
+/// The points of IQ3_XXS.
+pub(crate) static IQ3_XXS_POINTS: [[i8; 4]; 256] = points(tables::IQ3_XXS, IQ3_XXS_LEVELS);
+/// The points of IQ3_S.
+pub(crate) static IQ3_S_POINTS: [[i8; 4]; 512] = points(tables::IQ3_S, IQ3_S_LEVELS);
+/// The points of both IQ1 types: ternary, in eighths, since each group is shifted by one eighth up or down.
+pub(crate) static IQ1_POINTS: [[i8; 8]; 2048] = points(tables::IQ1, IQ1_LEVELS);
+
+pub(super) static IQ2_XXS: Grid<8> = Grid::new(&IQ2_XXS_POINTS, IQ2_LEVELS);
+pub(super) static IQ2_XS: Grid<8> = Grid::new(&IQ2_XS_POINTS, IQ2_LEVELS);
+pub(super) static IQ2_S: Grid<8> = Grid::new(&IQ2_S_POINTS, IQ2_LEVELS);
+pub(super) static IQ3_XXS: Grid<4> = Grid::new(&IQ3_XXS_POINTS, IQ3_XXS_LEVELS);
+pub(super) static IQ3_S: Grid<4> = Grid::new(&IQ3_S_POINTS, IQ3_S_LEVELS);
+pub(super) static IQ1: Grid<8> = Grid::new(&IQ1_POINTS, IQ1_LEVELS);
 
 /// Magnitudes, roughly 1 : 3 : 5 in units of 8.
 const IQ2_LEVELS: &[i8] = &[8, 25, 43];

@@ -1,7 +1,8 @@
-//! How the blocks of the common types unpack with AVX2: one [`Layout`] a type, in units of 256 codes.
+//! How the blocks of the types unpack with AVX2: one [`Layout`] a type, in units of 256 codes. Here the common types; those
+//! whose codes are points of a grid are in [`grid`], the ternary ones and the rest in [`narrow`].
 //!
-//! SAFETY, for the whole file: a layout reads only the bytes of the blocks it is asked for (`head`: eight blocks of 32 or
-//! one of 256; `codes`: one run of 32 codes), and the callers' `target_feature` says the CPU has AVX2, FMA and F16C.
+//! SAFETY, for these files: a layout reads only the bytes of the blocks it is asked for (`head`: all blocks of a unit;
+//! `codes`: one run of 32 codes), and the callers' `target_feature` says the CPU has AVX2, FMA and F16C.
 
 pub use crate::isa::blocks::*;
 use std::arch::x86_64::*;
@@ -86,9 +87,9 @@ unsafe fn nibbles(at: *const u8) -> __m256i {
     }
 }
 
-/// 32 bits to bytes of 0 or 16.
+/// 32 bits to bytes of all ones or none.
 #[inline(always)]
-unsafe fn fifth_bits(at: *const u8) -> __m256i {
+unsafe fn bit_masks(at: *const u8) -> __m256i {
     // SAFETY: see the head of the file.
     unsafe {
         let bits = _mm256_set1_epi32(at.cast::<i32>().read_unaligned());
@@ -101,9 +102,15 @@ unsafe fn fifth_bits(at: *const u8) -> __m256i {
         );
         let bytes = _mm256_shuffle_epi8(bits, spread);
         let mask = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
-        let set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, mask), mask);
-        _mm256_and_si256(set, _mm256_set1_epi8(16))
+        _mm256_cmpeq_epi8(_mm256_and_si256(bytes, mask), mask)
     }
+}
+
+/// 32 bits to bytes of 0 or 16.
+#[inline(always)]
+unsafe fn fifth_bits(at: *const u8) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe { masked(bit_masks(at), 16) }
 }
 
 #[inline(always)]
@@ -385,3 +392,7 @@ large!(IQ4_XS, bias: None,
         Head { scales: [_mm256_mul_ps(splat_half(unit), multiples); 2], mins: zero2() }
     },
     |unit, run| looked_up(&crate::quant::iq4_nl::CODES, nibbles(unit.add(8 + 16 * run))));
+
+// After the macros, which they use.
+mod grid;
+mod narrow;

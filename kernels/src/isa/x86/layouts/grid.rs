@@ -1,0 +1,242 @@
+//! The types whose codes are points of a grid (see `quant/grid.rs`): a point is one load by its index, a vector of codes
+//! four or eight of them, and signs are factors of 1 and -1.
+//!
+//! SAFETY: as in the file above this one; indices have no more bits than their grid has points for.
+
+use super::*;
+use crate::quant::grid;
+
+/// Four points of eight elements.
+#[inline(always)]
+unsafe fn eights<const N: usize>(points: &[[i8; 8]; N], indices: [usize; 4]) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let point = |index: usize| points.as_ptr().add(index).cast::<i64>().read_unaligned();
+        let [a, b, c, d] = indices;
+        _mm256_setr_epi64x(point(a), point(b), point(c), point(d))
+    }
+}
+
+/// Eight points of four elements.
+#[inline(always)]
+unsafe fn fours<const N: usize>(points: &[[i8; 4]; N], indices: [usize; 8]) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let point = |index: usize| points.as_ptr().add(index).cast::<i32>().read_unaligned();
+        let [a, b, c, d, e, f, g, h] = indices;
+        let low = _mm_setr_epi32(point(a), point(b), point(c), point(d));
+        let high = _mm_setr_epi32(point(e), point(f), point(g), point(h));
+        _mm256_set_m128i(high, low)
+    }
+}
+
+/// The byte `index` bytes on.
+#[inline(always)]
+unsafe fn byte(at: *const u8, index: usize) -> usize {
+    // SAFETY: see the head of the file.
+    unsafe { usize::from(*at.add(index)) }
+}
+
+#[inline(always)]
+unsafe fn short(at: *const u8) -> usize {
+    // SAFETY: see the head of the file.
+    unsafe { usize::from(at.cast::<u16>().read_unaligned()) }
+}
+
+#[inline(always)]
+unsafe fn word(at: *const u8) -> u32 {
+    // SAFETY: see the head of the file.
+    unsafe { at.cast::<u32>().read_unaligned() }
+}
+
+#[inline(always)]
+unsafe fn long(at: *const u8) -> i64 {
+    // SAFETY: see the head of the file.
+    unsafe { at.cast::<i64>().read_unaligned() }
+}
+
+/// Magnitudes with a sign bit for each, 32 at `bits`.
+#[inline(always)]
+unsafe fn with_signs(magnitudes: __m256i, bits: *const u8) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let factors = _mm256_or_si256(bit_masks(bits), _mm256_set1_epi8(1));
+        _mm256_sign_epi8(magnitudes, factors)
+    }
+}
+
+/// Magnitudes with seven sign bits for each eight, which all eight bytes of `sevens` have (the uppermost bit is ignored);
+/// the eighth sign makes the number of negative ones even.
+#[inline(always)]
+unsafe fn with_even_signs(magnitudes: __m256i, sevens: __m256i) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe {
+        // A byte keeps its own bit, the eighth all seven: where what is left is odd, the element is negative.
+        let own = _mm256_and_si256(sevens, _mm256_set1_epi64x(0x7f40_2010_0804_0201));
+        // For each nibble whether it is odd, as what makes 1 and -1 when both are combined by exclusive or.
+        let low = _mm256_setr_epi8(
+            0, -2, -2, 0, -2, 0, 0, -2, -2, 0, 0, -2, 0, -2, -2, 0, //
+            0, -2, -2, 0, -2, 0, 0, -2, -2, 0, 0, -2, 0, -2, -2, 0,
+        );
+        let high = _mm256_xor_si256(low, _mm256_set1_epi8(1));
+        let upper = masked(_mm256_srli_epi16::<4>(own), 7);
+        let factors = _mm256_xor_si256(
+            _mm256_shuffle_epi8(low, own),
+            _mm256_shuffle_epi8(high, upper),
+        );
+        _mm256_sign_epi8(magnitudes, factors)
+    }
+}
+
+/// Four times seven bits of a word, each in all bytes of eight.
+#[inline(always)]
+unsafe fn sevens_of_word(at: *const u8) -> __m256i {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let words = _mm256_set1_epi32(word(at) as i32);
+        let shifted = _mm256_srlv_epi64(words, _mm256_setr_epi64x(0, 7, 14, 21));
+        let first = 0x0808_0808_0808_0808;
+        _mm256_shuffle_epi8(shifted, _mm256_setr_epi64x(0, first, 0, first))
+    }
+}
+
+/// Eight scales: `factor` times the half at `unit`, times the odd numbers 2 · v + 1 for what is in the upper four bits.
+#[inline(always)]
+unsafe fn odd_multiples(words: __m256i, unit: *const u8, factor: f32) -> Head {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let odd = _mm256_or_si256(_mm256_srli_epi32::<27>(words), _mm256_set1_epi32(1));
+        let scale = times(splat_half(unit), factor);
+        Head {
+            scales: [_mm256_mul_ps(_mm256_cvtepi32_ps(odd), scale); 2],
+            mins: zero2(),
+        }
+    }
+}
+
+/// Sixteen scales, the odd numbers 2 · v + 1 for nibbles v, the lower one of a byte first, times an eighth of the half at
+/// `unit`.
+#[inline(always)]
+unsafe fn odd_nibbles(unit: *const u8, nibbles: *const u8) -> Head {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let odd = odd_of_nibbles(_mm_cvtsi64_si128(long(nibbles)));
+        Head {
+            scales: signed_bytes(odd, times(splat_half(unit), 0.125)),
+            mins: zero2(),
+        }
+    }
+}
+
+/// 2 · v + 1 for nibbles v of eight bytes, the lower one first.
+#[inline(always)]
+unsafe fn odd_of_nibbles(bytes: __m128i) -> __m128i {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let mask = _mm_set1_epi8(30);
+        let low = _mm_and_si128(_mm_slli_epi16::<1>(bytes), mask);
+        let high = _mm_and_si128(_mm_srli_epi16::<3>(bytes), mask);
+        _mm_or_si128(_mm_unpacklo_epi8(low, high), _mm_set1_epi8(1))
+    }
+}
+
+large!(IQ2_XXS, bias: None,
+|unit| {
+    // The upper words of eight pairs.
+    let (a, b) = (load32(unit.add(2)), load32(unit.add(34)));
+    let words = _mm256_shuffle_ps::<0xdd>(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
+    let words = _mm256_permute4x64_epi64::<0xd8>(_mm256_castps_si256(words));
+    odd_multiples(words, unit, 0.125)
+},
+|unit, run| {
+    let at = unit.add(2 + 8 * run);
+    let points = eights(&grid::IQ2_XXS_POINTS, [byte(at, 0), byte(at, 1), byte(at, 2), byte(at, 3)]);
+    with_even_signs(points, sevens_of_word(at.add(4)))
+});
+large!(IQ3_XXS, bias: None,
+|unit| odd_multiples(load32(unit.add(66)), unit, 0.25),
+|unit, run| {
+    let at = unit.add(2 + 8 * run);
+    let indices = [
+        byte(at, 0), byte(at, 1), byte(at, 2), byte(at, 3),
+        byte(at, 4), byte(at, 5), byte(at, 6), byte(at, 7),
+    ];
+    let points = fours(&grid::IQ3_XXS_POINTS, indices);
+    with_even_signs(points, sevens_of_word(unit.add(66 + 4 * run)))
+});
+large!(IQ2_XS, bias: None,
+|unit| odd_nibbles(unit, unit.add(66)),
+|unit, run| {
+    let at = unit.add(2 + 8 * run);
+    let index = |i: usize| short(at.add(2 * i)) & 511;
+    let points = eights(&grid::IQ2_XS_POINTS, [index(0), index(1), index(2), index(3)]);
+    // The upper seven bits of each index's 16, to all bytes of eight.
+    let sevens = _mm256_srli_epi16::<9>(_mm256_set1_epi64x(long(at)));
+    let spread = _mm256_setr_epi64x(0, 0x0202_0202_0202_0202, 0x0404_0404_0404_0404, 0x0606_0606_0606_0606);
+    with_even_signs(points, _mm256_shuffle_epi8(sevens, spread))
+});
+large!(IQ2_S, bias: None,
+|unit| odd_nibbles(unit, unit.add(74)),
+|unit, run| {
+    let (at, high) = (unit.add(2 + 4 * run), byte(unit, 66 + run));
+    let index = |i: usize| byte(at, i) | high << (8 - 2 * i) & 0x300;
+    let points = eights(&grid::IQ2_S_POINTS, [index(0), index(1), index(2), index(3)]);
+    with_signs(points, unit.add(34 + 4 * run))
+});
+large!(IQ3_S, bias: None,
+|unit| {
+    let odd = odd_of_nibbles(_mm_cvtsi32_si128(word(unit.add(106)) as i32));
+    let scales = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(odd));
+    Head { scales: [_mm256_mul_ps(scales, splat_half(unit)); 2], mins: zero2() }
+},
+|unit, run| {
+    let (at, high) = (unit.add(2 + 8 * run), byte(unit, 66 + run));
+    let index = |i: usize| byte(at, i) | high << (8 - i) & 0x100;
+    let indices = [index(0), index(1), index(2), index(3), index(4), index(5), index(6), index(7)];
+    with_signs(fours(&grid::IQ3_S_POINTS, indices), unit.add(74 + 4 * run))
+});
+
+// Codes of the IQ1 types are points of -8, 0 and 8 and a shift of 1 or -1; the bias of 9 makes that 10 or 8.
+large!(IQ1_S, bias: Some(9),
+|unit| {
+    let words = load16(unit.add(34));
+    // 2 · v + 1 for the three bits below the uppermost.
+    let odd = _mm_and_si128(_mm_srli_epi16::<11>(words), _mm_set1_epi16(14));
+    let odd = _mm256_cvtepu16_epi32(_mm_or_si128(odd, _mm_set1_epi16(1)));
+    biased(_mm256_mul_ps(_mm256_cvtepi32_ps(odd), times(splat_half(unit), 0.125)), 9.0)
+},
+|unit, run| {
+    let (at, high) = (unit.add(2 + 4 * run), short(unit.add(34 + 2 * run)));
+    let index = |i: usize| byte(at, i) | high << 8 >> (3 * i) & 0x700;
+    let points = eights(&grid::IQ1_POINTS, [index(0), index(1), index(2), index(3)]);
+    _mm256_add_epi8(points, _mm256_set1_epi8(10 - 2 * (high >> 15) as i8))
+});
+large!(IQ1_M, bias: Some(9),
+|unit| {
+    let words = long(unit.add(48)) as u64;
+    // The scale's nibbles are the uppermost of four shorts.
+    let nibble = |i: usize| words >> (12 + 16 * i) & 15;
+    let half = nibble(0) | nibble(1) << 4 | nibble(2) << 8 | nibble(3) << 12;
+    let scale = times(_mm256_cvtph_ps(_mm_set1_epi16(half as i16)), 0.125);
+    // Four multiples of three bits in each short: it is copied four times, and each is moved to the top.
+    let copies = _mm256_shuffle_epi8(
+        _mm256_set1_epi64x(words as i64),
+        _mm256_setr_epi64x(0x0100_0100_0100_0100, 0x0302_0302_0302_0302, 0x0504_0504_0504_0504, 0x0706_0706_0706_0706),
+    );
+    let moved = _mm256_mullo_epi16(copies, _mm256_set1_epi64x(0x0010_0080_0400_2000));
+    let odd = _mm256_or_si256(_mm256_srli_epi16::<12>(moved), _mm256_set1_epi16(1));
+    let low = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(odd)));
+    let high = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm256_extracti128_si256::<1>(odd)));
+    let scales = [_mm256_mul_ps(low, scale), _mm256_mul_ps(high, scale)];
+    Head { scales, mins: [times(scales[0], 9.0), times(scales[1], 9.0)] }
+},
+|unit, run| {
+    // A nibble a vector: three bits of its index, and whether the shift is downwards.
+    let (at, high) = (unit.add(4 * run), short(unit.add(32 + 2 * run)));
+    let index = |i: usize| byte(at, i) | high << 8 >> (4 * i) & 0x700;
+    let points = eights(&grid::IQ1_POINTS, [index(0), index(1), index(2), index(3)]);
+    let bits = _mm256_setr_epi64x(8, 0x80, 0x800, 0x8000);
+    let down = _mm256_and_si256(_mm256_set1_epi64x(high as i64), bits);
+    let down = masked(_mm256_cmpeq_epi64(down, bits), -2);
+    _mm256_add_epi8(points, _mm256_add_epi8(_mm256_set1_epi8(10), down))
+});
