@@ -92,16 +92,11 @@ macro_rules! kernels {
 
 /// The instance of a function for a type's layout: the one list of types with fast paths.
 macro_rules! by_layout {
-    ($quant:expr, $function:ident as $type:ty) => {{
-        #[cfg(target_arch = "x86_64")]
-        let function = crate::isa::set::by_layout!($quant, $function as $type;
+    ($quant:expr, $function:ident as $type:ty) => {
+        crate::isa::set::by_layout!($quant, $function as $type;
             Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4
-            IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ1_S IQ1_M TQ1_0 TQ2_0 Q8_1 Q8_K);
-        #[cfg(target_arch = "aarch64")]
-        let function = crate::isa::set::by_layout!($quant, $function as $type;
-            Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4);
-        function
-    }};
+            IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ1_S IQ1_M TQ1_0 TQ2_0 Q8_1 Q8_K)
+    };
     ($quant:expr, $function:ident as $type:ty; $($name:ident)*) => {
         match $quant.id {
             $(id if id == <layouts::$name as layouts::Blocks>::ID => {

@@ -58,13 +58,29 @@ impl Format for Block {
 /// The byte of the largest scale, 448 (halved: 224). The next one, 0x7F, is not a number, and decodes to 0.
 const LARGEST: u8 = 0x7E;
 
-/// Half of an unsigned E4M3 number: four bits of exponent biased by 7, three of mantissa, subnormals at exponent 0.
+/// Half of an unsigned E4M3 number: four bits of exponent biased by 7, three of mantissa, subnormals at exponent 0. At their
+/// place in an f32, whose exponents are biased by 127, and one more for the half.
 #[inline(always)]
 fn half_e4m3(byte: u8) -> f32 {
-    let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f32::from(byte & 7));
-    match (byte, exponent) {
-        (0x7F, _) => 0.0,
-        (_, 0) => mantissa * 2_f32.powi(-10),
-        _ => (8.0 + mantissa) * 2_f32.powi(exponent - 11),
+    let magnitude = if byte == 0x7F { 0 } else { byte & 0x7F };
+    f32::from_bits(u32::from(magnitude) << 20) * f32::from_bits((127 + 119) << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_are_half_of_what_e4m3_says() {
+        for byte in 0..=u8::MAX {
+            let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f32::from(byte & 7));
+            let number = if exponent == 0 {
+                mantissa * 2_f32.powi(-9)
+            } else {
+                (8.0 + mantissa) * 2_f32.powi(exponent - 10)
+            };
+            let number = if byte == 0x7F { 0.0 } else { number };
+            assert_eq!(half_e4m3(byte), number / 2.0, "{byte:#x}");
+        }
     }
 }

@@ -1,7 +1,8 @@
-//! How the blocks of the common types unpack with NEON: one [`Layout`] a type, in units of 256 codes.
+//! How the blocks of the types unpack with NEON: one [`Layout`] a type, in units of 256 codes. Here the common types; those
+//! whose codes are points of a grid are in [`grid`], the ternary ones and the rest in [`narrow`].
 //!
-//! SAFETY, for the whole file: a layout reads only the bytes of the blocks it is asked for (`head`: eight blocks of 32 or
-//! one of 256; `codes`: one run of 32 codes); NEON is part of aarch64.
+//! SAFETY, for these files: a layout reads only the bytes of the blocks it is asked for (`head`: all blocks of a unit;
+//! `codes`: one run of 32 codes); NEON is part of aarch64.
 
 pub use crate::isa::blocks::*;
 use std::arch::aarch64::*;
@@ -99,23 +100,36 @@ unsafe fn nibbles(at: *const u8) -> [uint8x16_t; 2] {
     }
 }
 
-/// 32 bits to bytes of 0 or 16.
+/// 32 bits to bytes of all ones or none.
 #[inline(always)]
-unsafe fn fifth_bits(at: *const u8) -> [uint8x16_t; 2] {
+unsafe fn bit_masks(at: *const u8) -> [uint8x16_t; 2] {
     // SAFETY: see the head of the file.
     unsafe {
         let bits = vreinterpretq_u8_u32(vdupq_n_u32(word(at)));
         // Each byte of bits to the eight lanes that take one bit of it.
         let spread = load([0u8, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1].as_ptr());
         let mask = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
-        let sixteen = vdupq_n_u8(16);
         let low = vqtbl1q_u8(bits, spread);
         let high = vqtbl1q_u8(bits, vaddq_u8(spread, vdupq_n_u8(2)));
-        [
-            vandq_u8(vtstq_u8(low, mask), sixteen),
-            vandq_u8(vtstq_u8(high, mask), sixteen),
-        ]
+        [vtstq_u8(low, mask), vtstq_u8(high, mask)]
     }
+}
+
+/// Both vectors, the bits of the mask.
+#[inline(always)]
+unsafe fn masked(v: [uint8x16_t; 2], mask: u8) -> [uint8x16_t; 2] {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let mask = vdupq_n_u8(mask);
+        [vandq_u8(v[0], mask), vandq_u8(v[1], mask)]
+    }
+}
+
+/// 32 bits to bytes of 0 or 16.
+#[inline(always)]
+unsafe fn fifth_bits(at: *const u8) -> [uint8x16_t; 2] {
+    // SAFETY: see the head of the file.
+    unsafe { masked(bit_masks(at), 16) }
 }
 
 /// Nibbles to what a table has for them.
@@ -302,3 +316,7 @@ large!(IQ4_XS, bias: 0,
         biased(std::array::from_fn(|g| if g < 8 { scale(g) } else { 0 }), half(unit), 0)
     },
     |unit, run| looked_up(&crate::quant::iq4_nl::CODES, nibbles(unit.add(8 + 16 * run))));
+
+// After the macros, which they use.
+mod grid;
+mod narrow;
