@@ -6,8 +6,9 @@ use crate::tiny::Tiny;
 use serde_json::Value;
 use std::fs;
 use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn spawn(place: &Place, arguments: &[&str]) -> Child {
     let mut command = gristmill_process(place.folder.path());
@@ -63,20 +64,22 @@ fn ctrl_c_ends_a_completion_with_what_there_is() {
         String::from_utf8_lossy(&output.stderr)
     );
 
-    let mut child = spawn(&place, &[&endless[..], &["--json"]].concat());
-    std::thread::sleep(Duration::from_millis(1500));
-    interrupt(&child);
-    let mut text = String::new();
-    child
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_to_string(&mut text)
-        .unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    let report: Value = serde_json::from_str(&text).unwrap();
+    // With --json nothing shows that it is generating, so Ctrl-C comes later and later until it is: before, it ends the
+    // program, or an answer without tokens.
+    let endless_json = [&endless[..], &["--json"]].concat();
+    let (status, report) = (0..9)
+        .find_map(|doublings| {
+            let child = spawn(&place, &endless_json);
+            std::thread::sleep(Duration::from_millis(100 << doublings));
+            interrupt(&child);
+            let output = child.wait_with_output().unwrap();
+            let report: Value = serde_json::from_slice(&output.stdout).ok()?;
+            let generated = !report["ids"].as_array().unwrap().is_empty();
+            generated.then_some((output.status, report))
+        })
+        .expect("a report with tokens");
+    assert_eq!(status.code(), Some(130));
     assert_eq!(report["stop"], "interrupt");
-    assert!(!report["ids"].as_array().unwrap().is_empty());
 }
 
 #[test]
@@ -102,7 +105,12 @@ fn an_interrupted_perplexity_run_can_be_resumed() {
             &state,
         ],
     );
-    std::thread::sleep(Duration::from_millis(2500));
+    // The state is first written some windows in.
+    let start = Instant::now();
+    while !Path::new(&state).exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "no state");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     interrupt(&child);
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

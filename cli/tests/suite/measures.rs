@@ -231,11 +231,18 @@ fn bench_states_shares_of_ceilings() {
         keys(generation),
         ["bound", "share", "stream_gb_s", "int8_gmac_s"]
     );
-    assert_eq!(generation["bound"], "memory");
-    assert!(generation["share"].as_f64().unwrap() > 0.0);
-    assert!(generation["stream_gb_s"].as_f64().unwrap() > 0.0);
-    // Its weights are floats: reading them once for 32 tokens or multiplying them, no int8 ceiling says anything.
-    assert!(prompt["bound"].is_null() || prompt["bound"] == "memory");
+    for ceilings in [prompt, generation] {
+        assert!(ceilings["stream_gb_s"].as_f64().unwrap() > 0.0);
+        assert!(ceilings["int8_gmac_s"].as_f64().unwrap() > 0.0);
+        // Its weights are floats: where multiplying them would take longer than reading them, no ceiling says anything.
+        match ceilings["bound"].as_str() {
+            Some(bound) => {
+                assert_eq!(bound, "memory");
+                assert!(ceilings["share"].as_f64().unwrap() > 0.0);
+            }
+            None => assert!(ceilings["share"].is_null()),
+        }
+    }
     place
         .run("bench", &["-p", "0", "-n", "2", "-r", "1", "--roofline"])
         .assert()

@@ -1,4 +1,4 @@
-//! Running the program in a clean environment, alone or on a tiny model, and finding the reference data.
+//! Running the program in a clean environment, alone or on a tiny model.
 
 use crate::tiny::Tiny;
 use assert_cmd::Command;
@@ -33,24 +33,15 @@ fn clean(mut set: impl FnMut(&str, &str)) {
     set("HF_ENDPOINT", "http://127.0.0.1:9");
     set("HF_TOKEN", "");
     set("NO_COLOR", "1");
-    set("HTTP_PROXY", "");
-    set("http_proxy", "");
+    // The servers of these tests are on loopback.
+    set("NO_PROXY", "*");
     set("GRISTMILL_ISA", "");
 }
 
-/// A folder of the reference data, if it is here: `GRISTMILL_SHARED`, or `shared` beside the workspace. Says what is
-/// skipped without it.
-pub fn conformance(name: &str) -> Option<PathBuf> {
-    let shared = std::env::var_os("GRISTMILL_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        PathBuf::from,
-    );
-    let folder = shared.join("conformance").join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: there is no {}", folder.display());
-    None
+/// A folder of the data that all crates' tests share.
+pub fn testdata(name: &str) -> PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata");
+    Path::new(folder).join(name)
 }
 
 /// A folder with a tiny model, which also serves as cache folder.

@@ -1,6 +1,6 @@
 //! `run`: completions, seeds, stop strings, full contexts; and what every command on a model refuses.
 
-use crate::program::{Place, conformance, gristmill, keys};
+use crate::program::{Place, gristmill, keys, testdata};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -168,9 +168,7 @@ fn malformed_files_are_refused_in_one_line() {
             assert_eq!(stderr.lines().count(), 1, "{stderr}");
         }
     }
-    let Some(folder) = conformance("malformed") else {
-        return;
-    };
+    let folder = testdata("malformed");
     let index: Value =
         serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
     for case in index["files"].as_array().unwrap() {

@@ -142,8 +142,12 @@ fn the_commands_of_a_chat() {
         .collect();
     assert_eq!(roles, ["system", "user", "assistant", "user", "assistant"]);
     assert_eq!(saved["messages"][3]["content"], "one \ntwo");
-    let history =
-        std::fs::read_to_string(folder.path().join("gristmill").join("chat-history")).unwrap();
+    let kept = if cfg!(target_vendor = "apple") {
+        "Library/Application Support/gristmill/chat-history"
+    } else {
+        "gristmill/chat-history"
+    };
+    let history = std::fs::read_to_string(folder.path().join(kept)).unwrap();
     assert!(history.contains("/params"), "{history}");
 }
 
