@@ -62,29 +62,26 @@ fn indented(text: &str) -> String {
 type Titled = (&'static str, Table);
 
 fn instruction_sets(here: bool) -> Titled {
-    let mut table = Table::new(if here {
-        &[
-            ("name", Align::Left),
-            ("needs", Align::Left),
-            ("on this machine", Align::Left),
-        ]
-    } else {
-        &[("name", Align::Left), ("needs", Align::Left)]
-    });
+    let mut columns = vec![("name", Align::Left), ("needs", Align::Left)];
+    if here {
+        columns.push(("on this machine", Align::Left));
+    }
+    let mut table = Table::new(&columns);
     let chosen = cpu::choose(None).map_or("", |ready| ready.isa().name);
     for isa in ISAS {
-        let state = match (isa.detect(), isa.name == chosen) {
-            (_, true) => "chosen",
-            (true, false) => "there",
-            (false, false) => "",
-        };
-        let state = if state.is_empty() {
+        let state = if isa.name == chosen {
+            "chosen".to_owned()
+        } else if isa.detect() {
+            "there".to_owned()
+        } else {
             let missing: Vec<_> = isa.missing().collect();
             format!("lacks {}", missing.join(", "))
-        } else {
-            state.to_owned()
         };
-        table.row([isa.name.to_owned(), isa.needs_in_words(), state]);
+        let mut cells = vec![isa.name.to_owned(), isa.needs_in_words()];
+        if here {
+            cells.push(state);
+        }
+        table.row(cells);
     }
     ("Instruction sets", table)
 }

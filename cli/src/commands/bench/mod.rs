@@ -4,14 +4,15 @@
 //! Flows in: models and lists of settings. Flows out: one table or JSON ([`measure()`] does a single measurement), and with
 //! `--html` a page ([`report`]) that also has every kernel on its own ([`kernels`]).
 
+mod chart;
 mod kernels;
 mod measure;
 mod page;
 mod report;
 
 use crate::catalogue::CATALOGUE;
-use crate::diagnostics::note;
-use crate::options::{MoreEngineArgs, cache_type, positive};
+use crate::diagnostics::{note, usage};
+use crate::options::{MoreEngineArgs, cache_type, positive, whole};
 use crate::render::{self, Align, Table};
 use crate::{interrupt, progress, source, whole_file};
 use anyhow::Result;
@@ -58,14 +59,15 @@ pub struct Bench {
         long,
         value_name = "N,...",
         value_delimiter = ',',
-        default_value = "512"
+        default_value = "512",
+        value_parser = whole
     )]
     prompt: Vec<usize>,
     /// Numbers of tokens to generate [default: 128; with --html: 64]
-    #[arg(short = 'n', long, value_name = "N,...", value_delimiter = ',')]
+    #[arg(short = 'n', long, value_name = "N,...", value_delimiter = ',', value_parser = whole)]
     generate: Vec<usize>,
     /// Tokens in the context before the test [default: 0; with --html up to 4096]
-    #[arg(short, long, value_name = "N,...", value_delimiter = ',')]
+    #[arg(short, long, value_name = "N,...", value_delimiter = ',', value_parser = whole)]
     depth: Vec<usize>,
     /// How often each test runs [default: 5; with --html: 3]
     #[arg(short, long, value_name = "N", value_parser = positive)]
@@ -139,6 +141,9 @@ impl Bench {
             self.generate
                 .push(if self.html.is_some() { 64 } else { 128 });
         }
+        if self.tests().is_empty() && self.html.is_none() {
+            return Err(usage("nothing is left to measure: -p and -n are both 0"));
+        }
         let models: Vec<PathBuf> = self
             .models
             .iter()
@@ -160,7 +165,7 @@ impl Bench {
         }
         if let Some(file) = &self.html {
             let page = page::page(&self, &rows)?;
-            whole_file::write(file, page.as_bytes())?;
+            whole_file::write(file, |out| out.write_all(page.as_bytes()))?;
             note!("Wrote {}.", file.display());
         }
         if self.json {

@@ -1,6 +1,7 @@
 //! From measurements to the page: facts, the walk over all kernels, and the charts by depth and by threads.
 
-use super::report::{Chart, Report, html};
+use super::chart::Chart;
+use super::report::{Report, html};
 use super::{Bench, Row, kernels};
 use crate::progress;
 use anyhow::Result;
@@ -9,8 +10,9 @@ use gristmill_kernels::{Ceilings, cpu};
 
 /// Measures what the rows don't say, and draws the page.
 pub fn page(bench: &Bench, rows: &[Row]) -> Result<String> {
+    let topology = Topology::detect();
     let threads = bench.threads.iter().copied().max();
-    let threads = threads.unwrap_or_else(|| Topology::detect().threads());
+    let threads = threads.unwrap_or_else(|| topology.threads());
     let prompt = bench.engine.threads_prompt.unwrap_or(threads);
     let mut compute = bench.compute(threads, prompt)?;
     let bar = progress::of_steps(kernels::types().count() as u64, 0);
@@ -32,7 +34,6 @@ pub fn page(bench: &Bench, rows: &[Row]) -> Result<String> {
         stream: streams[streams.len() / 2],
         int8: ceilings.iter().map(|c| c.int8).fold(0.0, f64::max),
     };
-    let topology = Topology::detect();
     let mut models: Vec<&str> = rows.iter().map(|row| row.model.as_str()).collect();
     models.dedup();
     let fact = |label: &str, value: String| (label.to_owned(), value);
@@ -78,11 +79,13 @@ fn charts(rows: &[Row]) -> Vec<Chart> {
     }
     // Generation first: it is what people feel.
     tests.sort_by_key(|(_, generation)| !generation);
-    let most_threads = rows.iter().map(|row| row.threads).max().unwrap_or(0);
     let least_depth = rows.iter().map(|row| row.depth).min().unwrap_or(0);
     let mut charts = Vec::new();
     for by_depth in [true, false] {
         for (test, generation) in &tests {
+            let of_test = || rows.iter().filter(|row| row.test == *test);
+            // With --threads-prompt these are others for prompts.
+            let most_threads = of_test().map(|row| row.threads).max().unwrap_or(0);
             let what = if *generation { "Generation" } else { "Prompt" };
             let tokens = test.trim_start_matches(|c: char| c.is_ascii_alphabetic());
             let title = if by_depth {
@@ -91,7 +94,7 @@ fn charts(rows: &[Row]) -> Vec<Chart> {
                 format!("{what} of {tokens} tokens, by threads")
             };
             let mut lines: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
-            for row in rows.iter().filter(|row| row.test == *test) {
+            for row in of_test() {
                 let chosen = if by_depth {
                     row.threads == most_threads
                 } else {
@@ -113,6 +116,8 @@ fn charts(rows: &[Row]) -> Vec<Chart> {
             }
             for (_, points) in &mut lines {
                 points.sort_by(|a, b| a.0.total_cmp(&b.0));
+                // Prompts with threads of their own are measured again for each number of threads for generation.
+                points.dedup_by_key(|point| point.0);
             }
             if lines.iter().any(|(_, points)| points.len() > 1) {
                 charts.push(Chart {
@@ -181,6 +186,27 @@ mod tests {
                     "Prompt of 8 tokens, by threads",
                     vec![(1.0, 10.0), (2.0, 19.0)]
                 ),
+            ]
+        );
+    }
+
+    #[test]
+    fn prompts_with_threads_of_their_own_have_a_chart_by_depth_alone() {
+        let rows = [
+            row("pp8", 1, 0, 10.0),
+            row("tg4", 1, 0, 1.0),
+            row("pp8", 1, 0, 11.0),
+            row("tg4", 2, 0, 1.8),
+            row("pp8", 1, 64, 9.0),
+            row("tg4", 2, 64, 1.5),
+        ];
+        let found: Vec<_> = charts(&rows).into_iter().map(|c| c.title).collect();
+        assert_eq!(
+            found,
+            [
+                "Generation of 4 tokens, by depth of context",
+                "Prompt of 8 tokens, by depth of context",
+                "Generation of 4 tokens, by threads",
             ]
         );
     }
