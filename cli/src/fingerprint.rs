@@ -30,7 +30,7 @@ pub fn of(gguf: &Gguf) -> Result<String> {
         let data = gguf.data(tensor);
         let last = data.len().saturating_sub(STRETCH_BYTES);
         for stretch in 0..STRETCHES {
-            let start = last / (STRETCHES - 1) * stretch;
+            let start = last * stretch / (STRETCHES - 1);
             hash.update(&data[start..data.len().min(start + STRETCH_BYTES)]);
         }
     }

@@ -234,25 +234,23 @@ impl Part {
                 .open(&path)
                 .with_context(|| format!("cannot write {}", path.display()))
         };
-        let lock = open()?;
-        if matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)) {
-            note!(
-                "Another gristmill is downloading {}; waiting for it.",
-                target.display()
-            );
+        let mut said = false;
+        loop {
+            let lock = open()?;
+            if !matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)) {
+                return Ok(Part { path, lock });
+            }
+            if !said {
+                note!(
+                    "Another gristmill is downloading {}; waiting for it.",
+                    target.display()
+                );
+                said = true;
+            }
+            // The file may be renamed or removed by then, so it is opened and locked anew.
             lock.lock()
                 .with_context(|| format!("cannot lock {}", path.display()))?;
-            // It was renamed away if that download succeeded; a new one may have to begin.
-            return if target.is_file() {
-                Ok(Part { path, lock })
-            } else {
-                Ok(Part {
-                    lock: open()?,
-                    path,
-                })
-            };
         }
-        Ok(Part { path, lock })
     }
 
     /// Makes sure the bytes are on disk and gives the file its name.
