@@ -32,7 +32,7 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Usage(message.into()))
 }
 
-/// The user stopped the run with Ctrl-C; what there was has been written out already.
+/// The user stopped the run with Ctrl-C. What there is to say of it has been said.
 #[derive(Debug)]
 pub struct Interrupted;
 

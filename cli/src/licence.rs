@@ -43,7 +43,7 @@ impl Class {
             Class::Unrecognised => {
                 "not one that gristmill knows; read its text before you rely on it".to_owned()
             }
-            Class::NotStated => "not stated in the file; ask where you got it".to_owned(),
+            Class::NotStated => "the file says nothing; ask where you got it".to_owned(),
         }
     }
 }

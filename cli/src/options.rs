@@ -11,12 +11,17 @@ use gristmill_engine::{
 use std::ffi::OsString;
 use std::sync::Arc;
 
+/// Parses a count.
+pub fn whole(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "must be a whole number".to_owned())
+}
+
 /// Parses a thread count and other counts that can't be zero.
 pub fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(0) | Err(_) => Err("must be a whole number of at least 1".to_owned()),
         Ok(number) => Ok(number),
-        Err(_) => Err("must be a whole number of at least 1".to_owned()),
     }
 }
 
@@ -33,10 +38,10 @@ pub struct EngineArgs {
     /// Threads [default: the performance cores]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
-    /// How keys are kept [default: f16]
+    /// How keys are kept [default: f16, but for 'logits' f32]
     #[arg(long, value_name = "TYPE", value_parser = cache_type())]
     pub cache_type_k: Option<CacheType>,
-    /// How values are kept [default: f16]
+    /// How values are kept [default: f16, but for 'logits' f32]
     #[arg(long, value_name = "TYPE", value_parser = cache_type())]
     pub cache_type_v: Option<CacheType>,
     #[command(flatten)]
@@ -50,7 +55,7 @@ pub struct MoreEngineArgs {
     /// Threads for prompts [default: as --threads]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads_prompt: Option<usize>,
-    /// Tokens of a prompt that are computed together
+    /// Tokens of a prompt that are computed together [default: 512]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     pub batch: Option<usize>,
     /// Instruction set [default: the best of this processor; see 'gristmill --version --verbose']
@@ -109,7 +114,7 @@ impl EngineArgs {
             .context_options(self.threads, context_length, cache)
     }
 
-    /// A context, which Ctrl-C stops from now on (see `interrupt`).
+    /// A context of so many positions.
     pub fn context(
         &self,
         model: &Arc<Model>,
@@ -170,5 +175,18 @@ impl SpeculationArgs {
             draft,
             depth: self.guesses,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_in_the_help_texts_are_the_engines() {
+        let options = ContextOptions::default();
+        assert_eq!(options.batch, 512);
+        assert_eq!(options.cache_keys, CacheType::F16);
+        assert_eq!(options.cache_values, CacheType::F16);
     }
 }

@@ -1,7 +1,7 @@
 //! How results look: standard output that notices a closed pipe, tables, and numbers in a person's units.
 
 use crate::diagnostics::ClosedOutput;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Standard output, buffered by line; a reader that went away becomes an error that the program ends on quietly.
 pub struct Output(io::Stdout);
@@ -12,10 +12,11 @@ pub fn output() -> Output {
 }
 
 fn mark(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        io::Error::new(io::ErrorKind::BrokenPipe, ClosedOutput)
-    } else {
-        error
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, ClosedOutput),
+        // Writers try again on their own.
+        io::ErrorKind::Interrupted => error,
+        kind => io::Error::new(kind, format!("cannot write standard output: {error}")),
     }
 }
 
@@ -89,13 +90,22 @@ pub fn safe(text: &str) -> String {
     clean
 }
 
-/// A model's text for a terminal: without control characters other than line breaks and tabs.
-pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
+/// Text without control characters other than line breaks and tabs.
+fn printable(text: &str) -> std::borrow::Cow<'_, str> {
     let kept = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     if text.chars().all(kept) {
         text.into()
     } else {
         text.chars().filter(|c| kept(*c)).collect::<String>().into()
+    }
+}
+
+/// What a model wrote, for standard output: as it is, but printable where that is a terminal.
+pub fn generated(text: &str) -> std::borrow::Cow<'_, str> {
+    if io::stdout().is_terminal() {
+        printable(text)
+    } else {
+        text.into()
     }
 }
 
@@ -232,6 +242,7 @@ mod tests {
         assert_eq!(parameters(134_515_008), "134.5M");
         assert_eq!(shorten("abcdef", 4), "abc…");
         assert_eq!(safe("a\x1b[0m\n"), "a\\u{1b}[0m\\n");
+        assert_eq!(printable("a\x1b[0m\r\n\tb"), "a[0m\n\tb");
     }
 
     #[test]

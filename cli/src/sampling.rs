@@ -1,5 +1,6 @@
 //! The options that say how the next token is chosen, shared by the commands that generate and by `/params` in a chat.
 
+use crate::options::whole;
 use clap::{Args, FromArgMatches, Parser};
 use gristmill_engine::sampler::SamplerOptions;
 
@@ -16,7 +17,7 @@ pub struct SamplingArgs {
     )]
     temperature: Option<f32>,
     /// Keep the K most likely tokens; 0: all [default: 40]
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = whole)]
     top_k: Option<usize>,
     /// Keep the most likely tokens that together have probability P; 1: all [default: 0.95]
     #[arg(long, value_name = "P")]
@@ -79,7 +80,7 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "X", hide_short_help = true)]
     dry_base: Option<f32>,
     /// DRY: length that is free of it [default: 2]
-    #[arg(long, value_name = "N", hide_short_help = true)]
+    #[arg(long, value_name = "N", value_parser = whole, hide_short_help = true)]
     dry_allowed_length: Option<usize>,
     /// DRY: tokens it looks back at; -1: all [default: -1]
     #[arg(
@@ -102,12 +103,12 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "X", hide_short_help = true)]
     mirostat_eta: Option<f32>,
     /// Truncating samplers leave at least N tokens [default: 1]
-    #[arg(long, value_name = "N", hide_short_help = true)]
+    #[arg(long, value_name = "N", value_parser = whole, hide_short_help = true)]
     min_keep: Option<usize>,
     /// Add X to the logit of a token; -inf bans it (may be given several times)
     #[arg(long, value_name = "ID=X", value_parser = bias, allow_hyphen_values = true, hide_short_help = true)]
     logit_bias: Vec<(u32, f32)>,
-    /// The order of the samplers, separated by ';' (see 'gristmill --version --verbose' for the names)
+    /// The order of the samplers, separated by ';' (see 'gristmill supported' for the names)
     #[arg(long, value_name = "A;B;...", hide_short_help = true)]
     samplers: Option<String>,
 }
@@ -245,6 +246,11 @@ pub fn describe(options: &SamplerOptions) -> String {
         "min-keep" min_keep,
         "samplers" order,
     );
+    if options.dry_sequence_breakers != default.dry_sequence_breakers {
+        for breaker in &options.dry_sequence_breakers {
+            text.push_str(&format!("\n  --dry-sequence-breaker {breaker:?}"));
+        }
+    }
     for (id, bias) in &options.logit_bias {
         text.push_str(&format!("\n  --logit-bias {id}={bias}"));
     }

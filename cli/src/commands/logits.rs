@@ -2,7 +2,7 @@
 
 use crate::diagnostics::{Interrupted, usage};
 use crate::options::EngineArgs;
-use crate::{interrupt, render, source};
+use crate::{interrupt, render, source, whole_file};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use gristmill_engine::{CacheType, Error, Logits as Wanted, Model};
@@ -73,6 +73,10 @@ impl Logits {
             (None, Some(file)) => parse_ids(&crate::input::text_file(file)?)?,
             (None, None) => return Err(usage("--ids or --ids-file is needed")),
         };
+        if let Some(file) = &self.out {
+            // Better now than after all the computing.
+            whole_file::check(file)?;
+        }
         let reference = self.against.as_deref().map(read_floats).transpose()?;
         let path = source::locate(&self.model)?;
         let model = Model::open(&path, &self.engine.model_options())?;
@@ -106,7 +110,11 @@ impl Logits {
             }
         }
         if let Some(file) = &self.out {
-            write_floats(file, &logits)?;
+            whole_file::write(file, |out| {
+                logits
+                    .iter()
+                    .try_for_each(|value| out.write_all(&value.to_le_bytes()))
+            })?;
         }
         match reference {
             Some(reference) => self.print(&compare(&logits, &reference, vocab)),
@@ -174,15 +182,6 @@ fn read_floats(path: &Path) -> Result<Vec<f32>> {
         .iter()
         .map(|bytes| f32::from_le_bytes(*bytes))
         .collect())
-}
-
-fn write_floats(path: &Path, values: &[f32]) -> Result<()> {
-    let cannot = || format!("cannot write {}", path.display());
-    let mut file = std::io::BufWriter::new(fs::File::create(path).with_context(cannot)?);
-    for value in values {
-        file.write_all(&value.to_le_bytes()).with_context(cannot)?;
-    }
-    file.flush().with_context(cannot)
 }
 
 fn compare(logits: &[f32], reference: &[f32], vocab: usize) -> Comparison {

@@ -1,7 +1,7 @@
 //! `gristmill perplexity`: how well a model predicts a text, by the protocol that published figures follow.
 
 use crate::diagnostics::{Interrupted, note, usage};
-use crate::options::{EngineArgs, positive};
+use crate::options::{EngineArgs, positive, whole};
 use crate::render::{self, count};
 use crate::{fingerprint, input, interrupt, progress, source, whole_file};
 use anyhow::{Context, Result, bail};
@@ -40,7 +40,7 @@ pub struct Perplexity {
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     /// Tokens in a window
-    #[arg(short = 'c', long = "context", value_name = "N", default_value_t = 512)]
+    #[arg(short = 'c', long = "context", value_name = "N", default_value_t = 512, value_parser = whole)]
     context: usize,
     /// Use only the first so many windows
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -84,6 +84,10 @@ impl Perplexity {
         if self.context < 4 {
             return Err(usage("a window needs at least 4 tokens (-c)"));
         }
+        if let Some(file) = &self.resume {
+            // Better now than after the first windows.
+            whole_file::check(file)?;
+        }
         let text = input::text_file(&self.file)?;
         let path = source::locate(&self.model)?;
         let model = Model::open(&path, &self.engine.model_options())?;
@@ -107,7 +111,14 @@ impl Perplexity {
             n_ctx: self.context,
             chunks: self.chunks,
         };
-        let mut evaluation = Evaluation::new(&mut context, tokens, options, saved)?;
+        let done = saved.as_ref().map_or(0, |state| state.cumulative.len());
+        let evaluation = Evaluation::new(&mut context, tokens, options, saved);
+        let mut evaluation = match &self.resume {
+            Some(file) if done > 0 => {
+                evaluation.with_context(|| format!("cannot go on from {}", file.display()))?
+            }
+            _ => evaluation?,
+        };
 
         interrupt::install()?;
         let guard = interrupt::guard(stop);
@@ -123,7 +134,12 @@ impl Perplexity {
             None => Ok(()),
         };
         let total = evaluation.chunks();
-        let done = evaluation.state().cumulative.len();
+        if let (Some(file), true) = (&self.resume, done > total) {
+            bail!(
+                "{} has {done} windows already, more than the {total} asked for; name another file with --resume",
+                file.display()
+            );
+        }
         if done > 0 {
             note!("Going on after {done} of {total} windows.");
         }
@@ -232,5 +248,6 @@ fn load(file: &Path, name: &str, fingerprint: &str) -> Result<Option<State>> {
 
 /// Writes the state under a temporary name and renames it, so that a crash leaves the old or the new one.
 fn store(file: &Path, saved: &Saved) -> Result<()> {
-    whole_file::write(file, &serde_json::to_vec(saved)?)
+    let text = serde_json::to_vec(saved)?;
+    whole_file::write(file, |out| out.write_all(&text))
 }

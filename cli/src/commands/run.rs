@@ -1,7 +1,7 @@
 //! `gristmill run`: a plain completion of a text, without a chat template.
 
 use crate::diagnostics::{Interrupted, note};
-use crate::options::{EngineArgs, SpeculationArgs, positive};
+use crate::options::{EngineArgs, SpeculationArgs, positive, whole};
 use crate::sampling::SamplingArgs;
 use crate::{input, interrupt, render, source};
 use anyhow::Result;
@@ -46,7 +46,7 @@ pub struct Run {
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// At most so many new tokens [default: until the model ends its text or the context is full]
-    #[arg(short = 'n', long = "tokens", value_name = "N")]
+    #[arg(short = 'n', long = "tokens", value_name = "N", value_parser = whole)]
     tokens: Option<usize>,
     /// Tokens of context [default: what the model was trained for, as far as memory goes]
     #[arg(short, long, value_name = "N", value_parser = positive)]
@@ -147,7 +147,7 @@ impl Run {
             if self.json {
                 completion.push_str(&piece.text);
             } else if !piece.text.is_empty() {
-                out.write_all(piece.text.as_bytes())?;
+                out.write_all(render::generated(&piece.text).as_bytes())?;
                 out.flush()?;
             }
         }

@@ -75,6 +75,40 @@ fn chat_says_what_is_not_as_usual() {
         .stderr(contains("forgotten"));
 }
 
+/// The system prompt of the command line is told in place of the one in the file.
+#[test]
+fn a_conversation_is_taken_up() {
+    let place = Place::new();
+    let talk = |system: &str| {
+        let message =
+            |role: &str, content: &str| serde_json::json!({"role": role, "content": content});
+        let messages = [
+            message("system", system),
+            message("user", "hi"),
+            message("assistant", "ho"),
+        ];
+        place.file(
+            &format!("{system}.json"),
+            &serde_json::json!({"messages": messages}).to_string(),
+        )
+    };
+    let answer = |more: &[&str]| {
+        let assert = place
+            .run("chat", &[&["--temp", "0", "-n", "12"], more].concat())
+            .write_stdin("hello\n")
+            .assert()
+            .success();
+        assert.get_output().stdout.clone()
+    };
+    let (cheese, bread) = (talk("cheese"), talk("bread"));
+    let with_bread = answer(&["--load", &bread]);
+    assert_ne!(with_bread, answer(&["--load", &cheese]));
+    assert_eq!(
+        with_bread,
+        answer(&["--load", &cheese, "--system", "bread"])
+    );
+}
+
 #[test]
 fn a_model_that_is_overwritten_ends_the_chat() {
     let place = Place::new();

@@ -48,7 +48,16 @@ fn perplexity_resumes_to_the_same_values() {
         whole
     );
 
-    // Another text, another window, no state at all: refused.
+    // Fewer windows than there are, another text, another window, no state at all: refused.
+    place
+        .run(
+            "perplexity",
+            &[&common[..], &["--chunks", "2", "--resume", &state]].concat(),
+        )
+        .assert()
+        .code(1)
+        .stdout("")
+        .stderr(contains("state.json has 6 windows already"));
     let other = place.file("other.txt", &text.replace("the", "she"));
     place
         .run(
@@ -60,7 +69,8 @@ fn perplexity_resumes_to_the_same_values() {
     place
         .run("perplexity", &["-f", &file, "-c", "32", "--resume", &state])
         .assert()
-        .code(1);
+        .code(1)
+        .stderr(contains("cannot go on from").and(contains("state.json")));
     // The same name and size, one weight changed: another model.
     let other = Place::new();
     let mut bytes = fs::read(&other.model).unwrap();
@@ -138,6 +148,12 @@ fn logits_agree_with_themselves() {
         .assert()
         .code(1)
         .stderr(contains("999"));
+    let nowhere = place.path("missing/a.logits");
+    place
+        .run("logits", &["--ids", "1", "--out", &nowhere])
+        .assert()
+        .code(1)
+        .stderr(contains("cannot write").and(contains("missing/a.logits:")));
 }
 
 #[test]
@@ -258,6 +274,7 @@ fn bench_refuses_what_it_cannot_measure() {
         &["-t", "0"],
         &["-t", "1,x"],
         &["-p", "many"],
+        &["-p", "0", "-n", "0"],
     ] {
         place.run("bench", wrong).assert().code(2).stdout("");
     }

@@ -91,6 +91,24 @@ fn the_verbose_version_says_what_is_chosen_and_why() {
     assert!(said("scalar").contains("code that all sets share, then int8 dot"));
 }
 
+/// The README's tables are those that the program prints. Which instruction sets there are depends on the processor's
+/// kind, so their table is left out.
+#[test]
+fn the_readme_lists_what_is_supported() {
+    let readme = include_str!("../../../README.md");
+    let cache = tempfile::tempdir().unwrap();
+    let output = gristmill(cache.path())
+        .args(["supported", "--markdown"])
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (sets, others) = printed.split_once("### Tensor types").unwrap();
+    assert!(sets.starts_with("### Instruction sets"));
+    for table in others.split("### ") {
+        assert!(readme.contains(table.trim_end()), "not in README:\n{table}");
+    }
+}
+
 #[test]
 fn unknown_models_are_named() {
     let cache = tempfile::tempdir().unwrap();

@@ -44,7 +44,7 @@ Examples:
 pub struct Chat {
     /// Path, hf:owner/repo[/file] or short name [default: smollm2-135m-instruct]
     model: Option<OsString>,
-    /// What the model is told before the conversation
+    /// What the model is told before the conversation; with --load, in place of what it was told in there
     #[arg(short, long, value_name = "TEXT")]
     system: Option<String>,
     /// Take up a conversation that /save wrote
@@ -57,13 +57,7 @@ pub struct Chat {
     #[arg(short = 'n', long = "tokens", value_name = "N", value_parser = positive)]
     tokens: Option<usize>,
     /// When the conversation no longer fits: stop, or drop the oldest turns
-    #[arg(
-        long,
-        value_name = "WHAT",
-        value_enum,
-        default_value = "stop",
-        hide_possible_values = false
-    )]
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "stop")]
     on_full: OnFull,
     /// Say after each answer how fast it was
     #[arg(long)]
@@ -99,6 +93,9 @@ impl Chat {
         self.introduce(&model, &session, terminal);
         if let Some(file) = &self.load {
             session.take_up(record::load(file)?);
+            if let Some(system) = &self.system {
+                session.set_system(system);
+            }
         }
         interrupt::install()?;
         if terminal {
@@ -147,7 +144,7 @@ impl Chat {
                 continue;
             }
             let ending = session.answer(line, &mut |text| {
-                out.write_all(text.as_bytes())?;
+                out.write_all(render::generated(text).as_bytes())?;
                 Ok(out.flush()?)
             })?;
             writeln!(out)?;
@@ -213,7 +210,7 @@ impl Chat {
         let mut some = false;
         let answered = answer(session, &mut |text| {
             some = true;
-            out.write_all(render::printable(text).as_bytes())?;
+            out.write_all(render::generated(text).as_bytes())?;
             Ok(out.flush()?)
         });
         if some || answered.is_ok() {

@@ -10,7 +10,7 @@ use std::path::Path;
 pub fn save(conversation: &Conversation, path: &Path) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(conversation)?;
     text.push(b'\n');
-    whole_file::write(path, &text)
+    whole_file::write(path, |out| out.write_all(&text))
 }
 
 /// Reads a file and checks that it is a conversation that can be taken up.
