@@ -227,7 +227,9 @@ impl<'a> Generation<'a> {
         self.last = Some(id);
         if let Some(speculation) = &mut self.speculation {
             self.ids.push(id);
-            if !speculation.judge(id) {
+            let right = self.fed.get(self.row + 1) == Some(&id);
+            speculation.judge(id, right);
+            if !right {
                 self.session.take_back();
                 self.fed.truncate(self.row + 1);
             }

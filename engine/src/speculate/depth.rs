@@ -155,10 +155,13 @@ impl Costs {
         self.means[0].count == 0 || self.since_plain >= Self::PLAIN_EVERY
     }
 
+    /// What was measured. A pass of more tokens that took less tells that this one was held up.
     fn known(&self, tokens: usize) -> Option<f64> {
+        let fresh = |mean: &Mean| self.passes - mean.at <= Self::BELIEVED;
         let mean = self.means.get(tokens - 1)?;
-        let fresh = tokens == 1 || self.passes - mean.at <= Self::BELIEVED;
-        mean.get().filter(|_| fresh)
+        let own = mean.get().filter(|_| tokens == 1 || fresh(mean))?;
+        let longer = self.means[tokens..].iter().filter(|mean| fresh(mean));
+        Some(longer.filter_map(Mean::get).fold(own, f64::min))
     }
 
     /// What a pass of so many tokens takes: measured, between its measured neighbours, or guessed from those below it,
@@ -256,6 +259,11 @@ mod tests {
         assert_eq!(costs.seconds(9), Some(4.0));
         costs.add(5, 300.0);
         assert!(costs.seconds(5).unwrap() < 4.0, "an outlier counts little");
+        costs.add(6, 2.5);
+        assert!(
+            costs.seconds(5).unwrap() <= 2.5,
+            "a longer pass that took less tells"
+        );
         assert!(!costs.wants_plain());
         for _ in 0..Costs::PLAIN_EVERY {
             costs.add(2, 1.0);

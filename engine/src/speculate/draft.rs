@@ -1,12 +1,14 @@
 //! A draft model: a small model of the same vocabulary, whose most probable tokens are the guesses
 //! (arXiv:2211.17192, arXiv:2302.01318). Its context follows the main one's: what it holds beyond the text is dropped,
-//! what it lacks is fed. It uses the main model's threads.
+//! what it lacks is fed. Where that would be too much, it begins anew with the first token (models lean on it) and the
+//! text's end. It uses the main model's threads.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use gristmill_kernels::Compute;
+use gristmill_kernels::{Compute, FEW_COLUMNS};
 
-use super::{Drafter, MOST_GUESSES, Odds};
+use super::{Drafter, MOST_GUESSES, Odds, Spent};
 use crate::context::{ContextOptions, Logits, Session};
 use crate::error::Error;
 use crate::generate::StopHandle;
@@ -16,6 +18,8 @@ use crate::model::Model;
 pub struct Draft {
     model: Arc<Model>,
     session: Session,
+    /// It has the text's first token and those from here on.
+    from: usize,
     /// The generation's: it ends the reading of a long text here, too.
     stop: StopHandle,
 }
@@ -33,32 +37,59 @@ impl Draft {
         Ok(Draft {
             session: Session::new(model, options, positions)?,
             model: Arc::clone(model),
+            from: 1,
             stop: stop.clone(),
         })
     }
 
-    /// Feeds what is lacking of `ids`; false if that was stopped.
-    fn follow(&mut self, compute: &mut Compute, ids: &[u32]) -> Result<bool, Error> {
-        let held = self.session.tokens();
-        let shared = held.iter().zip(ids).take_while(|(a, b)| a == b).count();
-        // The last id is always fed: its logits are asked for.
-        if self.session.truncate(shared.min(ids.len() - 1)).is_err() {
+    /// How many tokens are held of what it is to know of `ids`, and how many that is. The last one is always to be fed:
+    /// its logits are asked for.
+    fn held(&self, ids: &[u32]) -> (usize, usize) {
+        let all = 1 + ids.len().saturating_sub(self.from);
+        let pairs = self.session.tokens().iter().zip(self.known(ids));
+        let held = pairs.take_while(|(a, b)| **a == *b).count();
+        (held.min(all - 1), all)
+    }
+
+    fn known<'a>(&self, ids: &'a [u32]) -> impl Iterator<Item = u32> + use<'a> {
+        let rest = ids.get(self.from..).unwrap_or(&[]);
+        ids[..1].iter().chain(rest).copied()
+    }
+
+    /// Feeds what is lacking of `ids`, from its end alone where that is more than `reads` tokens. How many tokens that
+    /// was; `None` if it was stopped.
+    fn follow(
+        &mut self,
+        compute: &mut Compute,
+        ids: &[u32],
+        reads: usize,
+    ) -> Result<Option<usize>, Error> {
+        let (mut held, mut all) = self.held(ids);
+        if held <= usize::from(self.from > 1) || self.session.truncate(held).is_err() {
+            // Another text, or one that can't be gone back in.
+            (held, all, self.from) = (0, ids.len(), 1);
+        }
+        if all - held > reads {
+            (held, self.from) = (0, ids.len() - (reads - 1));
+        }
+        if held == 0 {
             self.session.reset();
         }
-        let mut rest = &ids[self.session.tokens().len()..];
+        let lacking: Vec<u32> = self.known(ids).skip(held).collect();
+        let mut rest = &lacking[..];
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(rest.len().min(self.session.batch()));
             let logits = if later.is_empty() {
                 Logits::Last
             } else if self.stop.is_set() {
-                return Ok(false);
+                return Ok(None);
             } else {
                 Logits::None
             };
             self.session.feed(&self.model, compute, batch, logits)?;
             rest = later;
         }
-        Ok(true)
+        Ok(Some(lacking.len()))
     }
 }
 
@@ -75,15 +106,29 @@ impl Drafter for Draft {
         (!ids.is_empty()).then_some(0)
     }
 
+    fn lacks(&self, ids: &[u32]) -> usize {
+        let (held, all) = self.held(ids);
+        all - held
+    }
+
     fn propose(
         &mut self,
         compute: &mut Compute,
         ids: &[u32],
         most: usize,
+        reads: usize,
         out: &mut Vec<u32>,
-    ) -> Result<(), Error> {
-        if most == 0 || !self.follow(compute, ids)? {
-            return Ok(());
+    ) -> Result<Spent, Error> {
+        let start = Instant::now();
+        if most == 0 || ids.is_empty() {
+            return Ok(Spent::default());
+        }
+        let Some(read) = self.follow(compute, ids, reads.max(2))? else {
+            return Ok(Spent::default());
+        };
+        let mut spent = Spent::default();
+        if read > FEW_COLUMNS {
+            (spent.read, spent.reading) = (read, start.elapsed().as_secs_f64());
         }
         let before = out.len();
         loop {
@@ -95,7 +140,8 @@ impl Drafter for Draft {
             self.session.guess(&self.model, compute, id)?;
         }
         self.session.take_back();
-        Ok(())
+        spent.guessing = start.elapsed().as_secs_f64() - spent.reading;
+        Ok(spent)
     }
 }
 

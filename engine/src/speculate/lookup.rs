@@ -5,7 +5,7 @@
 
 use gristmill_kernels::Compute;
 
-use super::{Drafter, MOST_GUESSES, Odds};
+use super::{Drafter, MOST_GUESSES, Odds, Spent};
 use crate::error::Error;
 
 /// Matches longer than this are not told apart.
@@ -72,13 +72,14 @@ impl Drafter for Lookup {
         _: &mut Compute,
         ids: &[u32],
         most: usize,
+        _: usize,
         out: &mut Vec<u32>,
-    ) -> Result<(), Error> {
+    ) -> Result<Spent, Error> {
         // A text that goes round goes round in the guess as well.
         let from = self.at;
         let period = ids.len() - from;
         out.extend((0..most.min(MOST_GUESSES)).map(|i| ids[from + i % period]));
-        Ok(())
+        Ok(Spent::default())
     }
 }
 
@@ -96,7 +97,9 @@ mod tests {
         let (mut lookup, mut out) = (Lookup::default(), Vec::new());
         let kind = lookup.look(ids);
         if kind.is_some() {
-            lookup.propose(&mut compute, ids, most, &mut out).unwrap();
+            lookup
+                .propose(&mut compute, ids, most, usize::MAX, &mut out)
+                .unwrap();
         }
         (kind, out)
     }

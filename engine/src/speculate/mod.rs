@@ -10,9 +10,10 @@
 pub mod depth;
 mod draft;
 mod lookup;
+mod voice;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gristmill_kernels::{Compute, FEW_COLUMNS};
 
@@ -20,10 +21,11 @@ use crate::context::ContextOptions;
 use crate::error::Error;
 use crate::generate::StopHandle;
 use crate::model::Model;
+use depth::Costs;
 pub use depth::Odds;
-use depth::{Costs, Mean};
 pub use draft::Draft;
 pub use lookup::Lookup;
+use voice::Voice;
 
 /// The most tokens that are guessed at once: with the one before them they are the columns that the kernels compute bit
 /// for bit as single ones.
@@ -40,15 +42,33 @@ pub trait Drafter: Send {
     /// Of which kind a guess after `ids` would be; `None`: there is none.
     fn look(&mut self, ids: &[u32]) -> Option<usize>;
 
-    /// Appends up to `most` guesses of what follows `ids`, for which [`look`](Self::look) was just asked. What became of
-    /// the guesses before is in `ids`.
+    /// How many tokens of `ids` have to be read before the next guess.
+    fn lacks(&self, _ids: &[u32]) -> usize {
+        0
+    }
+
+    /// Appends up to `most` guesses of what follows `ids`, for which [`look`](Self::look) was just asked, and says what
+    /// that took. What became of the guesses before is in `ids`. Where more than `reads` tokens would have to be read,
+    /// the end of the text must do.
     fn propose(
         &mut self,
         compute: &mut Compute,
         ids: &[u32],
         most: usize,
+        reads: usize,
         out: &mut Vec<u32>,
-    ) -> Result<(), Error>;
+    ) -> Result<Spent, Error>;
+}
+
+/// What guesses took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spent {
+    /// Tokens that were read to catch up with the text, beyond the few of each pass.
+    pub read: usize,
+    /// Seconds for that.
+    pub reading: f64,
+    /// Seconds for all else.
+    pub guessing: f64,
 }
 
 /// How a context guesses.
@@ -88,98 +108,7 @@ pub(crate) struct Speculation {
     drafters: Vec<Voice>,
     costs: Costs,
     depth: Option<usize>,
-    /// The drafter whose guesses are being checked.
-    speaking: usize,
-    trial: Trial,
     counts: Counts,
-}
-
-/// A drafter and what is known of it.
-struct Voice {
-    drafter: Box<dyn Drafter>,
-    odds: Vec<Odds>,
-    /// Time that a guess takes.
-    each: Mean,
-    /// Guesses that are only compared with the text.
-    silent: Trial,
-    /// How often it was not asked since it last was, and after how many times it is asked again.
-    skipped: usize,
-    patience: usize,
-}
-
-/// Guesses that are compared with the text at a time where none are checked: few, to learn most about first ones.
-const SILENT: usize = 3;
-
-/// Guesses of one kind that are compared with the text, one after the other.
-#[derive(Debug, Default)]
-struct Trial {
-    kind: usize,
-    guesses: Vec<u32>,
-    next: usize,
-}
-
-impl Trial {
-    fn is_over(&self) -> bool {
-        self.next >= self.guesses.len()
-    }
-
-    fn end(&mut self) {
-        self.guesses.clear();
-        self.next = 0;
-    }
-
-    /// Compares the next guess with what came; whether it was right.
-    fn judge(&mut self, id: u32, odds: &mut [Odds]) -> bool {
-        let Some(&guess) = self.guesses.get(self.next) else {
-            return false;
-        };
-        odds[self.kind].add(self.next, guess == id);
-        self.next += 1;
-        if guess != id {
-            self.end();
-        }
-        guess == id
-    }
-}
-
-impl Voice {
-    /// A drafter that does not pay is tried again after so many tokens, then after twice as many, up to
-    const PATIENCE: usize = 32;
-    /// this many.
-    const MOST_PATIENCE: usize = 512;
-    /// Guesses of such a try.
-    const TRY: usize = 2;
-
-    fn new(drafter: Box<dyn Drafter>) -> Self {
-        Self {
-            odds: drafter.odds(),
-            drafter,
-            each: Mean::default(),
-            silent: Trial::default(),
-            skipped: 0,
-            patience: Self::PATIENCE,
-        }
-    }
-
-    /// How many guesses of a kind to ask for.
-    fn depth(&mut self, costs: &Costs, kind: usize, most: usize) -> usize {
-        let free = self.drafter.is_free();
-        // Before it is measured, a guess is taken to cost a fifth of a token.
-        let each = self.each.get().or(costs.seconds(1).map(|s| s / 5.0));
-        let each = if free { 0.0 } else { each.unwrap_or(0.0) };
-        let depth = self.odds[kind].best_depth(costs, each, most);
-        if depth > 0 {
-            (self.skipped, self.patience) = (0, Self::PATIENCE);
-        } else if !free {
-            self.skipped += 1;
-            if self.skipped >= self.patience {
-                self.skipped = 0;
-                self.patience = (2 * self.patience).min(Self::MOST_PATIENCE);
-                return Self::TRY.min(most);
-            }
-        }
-        depth
-    }
 }
 
 impl Speculation {
@@ -207,8 +136,6 @@ impl Speculation {
             drafters,
             costs: Costs::default(),
             depth: *depth,
-            speaking: 0,
-            trial: Trial::default(),
             counts: Counts::default(),
         }))
     }
@@ -216,8 +143,7 @@ impl Speculation {
     /// A generation begins.
     pub(crate) fn begin(&mut self) {
         self.counts = Counts::default();
-        self.trial.end();
-        self.drafters.iter_mut().for_each(|v| v.silent.end());
+        self.drafters.iter_mut().for_each(Voice::begin);
     }
 
     /// Of this generation so far.
@@ -233,38 +159,21 @@ impl Speculation {
         most: usize,
         out: &mut Vec<u32>,
     ) -> Result<(), Error> {
-        self.trial.end();
-        let plain = self.depth.is_none() && self.costs.wants_plain();
-        for (index, voice) in self.drafters.iter_mut().enumerate() {
+        let plain = most == 0 || (self.depth.is_none() && self.costs.wants_plain());
+        for voice in &mut self.drafters {
             let Some(kind) = voice.drafter.look(ids) else {
                 continue;
             };
             let depth = match self.depth {
+                _ if plain => 0,
                 Some(depth) => depth.min(most),
-                None if plain => 0,
-                None => voice.depth(&self.costs, kind, most),
+                None => voice.depth(&self.costs, kind, most, ids),
             };
-            if depth == 0 {
-                if voice.drafter.is_free() && voice.silent.is_over() {
-                    voice.silent.end();
-                    voice.silent.kind = kind;
-                    let guesses = &mut voice.silent.guesses;
-                    voice.drafter.propose(compute, ids, SILENT, guesses)?;
-                }
-                continue;
-            }
-            let start = Instant::now();
-            let guesses = &mut self.trial.guesses;
-            voice.drafter.propose(compute, ids, depth, guesses)?;
-            if !guesses.is_empty() {
-                voice
-                    .each
-                    .add(start.elapsed().as_secs_f64() / guesses.len() as f64);
-                out.extend_from_slice(guesses);
-                self.counts.proposed += guesses.len();
-                self.trial.kind = kind;
-                self.speaking = index;
-                return Ok(());
+            let before = out.len();
+            voice.propose(compute, ids, kind, depth, out)?;
+            if out.len() > before {
+                self.counts.proposed += out.len() - before;
+                break;
             }
         }
         Ok(())
@@ -272,17 +181,18 @@ impl Speculation {
 
     /// A pass of so many tokens took so long.
     pub(crate) fn passed(&mut self, tokens: usize, time: Duration) {
-        self.costs.add(tokens, time.as_secs_f64());
+        let seconds = time.as_secs_f64();
+        self.costs.add(tokens, seconds);
+        let more = seconds - self.costs.seconds(1).unwrap_or(seconds);
+        for voice in &mut self.drafters {
+            voice.passed(seconds, more);
+        }
     }
 
-    /// The text goes on with `id`. True if that was the next guess of those that are being checked.
-    pub(crate) fn judge(&mut self, id: u32) -> bool {
-        for voice in &mut self.drafters {
-            voice.silent.judge(id, &mut voice.odds);
-        }
-        let right = self.trial.judge(id, &mut self.drafters[self.speaking].odds);
+    /// The text goes on with `id`; whether it was checked as a guess and is right.
+    pub(crate) fn judge(&mut self, id: u32, right: bool) {
+        self.drafters.iter_mut().for_each(|voice| voice.judge(id));
         self.counts.accepted += usize::from(right);
-        right
     }
 }
 

@@ -238,6 +238,35 @@ fn a_model_is_its_own_perfect_draft() {
 }
 
 #[test]
+fn a_real_model_is_its_own_draft() {
+    let Some(model) = common::real_model("SmolLM2-135M-Instruct.Q4_1.gguf") else {
+        return;
+    };
+    let text = "The mill stood at the river, and its wheel";
+    let ids = model.tokenizer().unwrap().encode(text, true, false);
+    let outcome = |speculation| {
+        let mut context = model
+            .context(&ContextOptions {
+                context_length: Some(256),
+                threads: Some(2),
+                speculation,
+                ..Default::default()
+            })
+            .unwrap();
+        outcome(&mut context, &ids, &options(SamplerOptions::greedy(), 48))
+    };
+    let plain = outcome(SpeculationOptions::default());
+    for depth in [Some(1), Some(5), Some(15), None] {
+        let guessed = outcome(guessing(false, Some(&model), depth));
+        assert_eq!(plain.ids, guessed.ids, "{depth:?}");
+        let Counts { proposed, accepted } = guessed.counts.unwrap();
+        // The two read the same bits, so the guesses are what comes.
+        assert_eq!(proposed, accepted, "{depth:?}");
+        assert!(depth.is_none() || proposed >= 20, "{depth:?}: {proposed}");
+    }
+}
+
+#[test]
 fn every_sampler_gives_the_plain_text() {
     for name in ["gemma3-1b", "llama-dense-Q4_0", "llama-moe"] {
         let model = model(name);
