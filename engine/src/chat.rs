@@ -2,8 +2,7 @@
 //!
 //! In: messages, the model's chat template (or none) and its tokenizer. Out: a [`Prompt`]. Control tokens come from the
 //! template only: where a message spells one, it stays text. To tell them apart after rendering, a guard character that
-//! is nowhere else goes into each such spelling, and the tokenizer takes it out again. How much of a prompt a context
-//! holds already, [`common_prefix`] says.
+//! is nowhere else goes into each such spelling, and the tokenizer takes it out again.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -258,11 +257,6 @@ fn plain_text(messages: &[Message]) -> String {
     text
 }
 
-/// How many ids at the start of two sequences are equal: what need not be fed again.
-pub fn common_prefix(held: &[u32], wanted: &[u32]) -> usize {
-    held.iter().zip(wanted).take_while(|(a, b)| a == b).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,8 +387,7 @@ mod tests {
         talk.push("assistant", "two");
         talk.push("user", "three");
         let second = format.prompt(&talk, &tokenizer).unwrap().ids;
-        assert_eq!(common_prefix(&first, &second), first.len());
-        assert_eq!(common_prefix(&[1, 2, 3], &[1, 5, 3]), 1);
+        assert!(second.starts_with(&first));
 
         let saved = serde_json::to_string(&talk).unwrap();
         assert_eq!(serde_json::from_str::<Conversation>(&saved).unwrap(), talk);

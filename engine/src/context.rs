@@ -11,7 +11,7 @@ use gristmill_kernels::{Compute, ComputeOptions};
 use crate::cache::{Cache, CacheType};
 use crate::error::Error;
 use crate::generate::{GenerateOptions, Generation, StopHandle};
-use crate::layers::{Buffers, Pass, Rope};
+use crate::layers::{Buffers, Pass};
 use crate::model::Model;
 use crate::speculate::{Speculation, SpeculationOptions};
 
@@ -232,7 +232,7 @@ impl Session {
                 .iter()
                 .map(|&shape| Cache::new(shape, capacity, batch, keys, values))
                 .collect(),
-            ropes: decoder.ropes.iter().map(Rope::table).collect(),
+            ropes: decoder.ropes.iter().map(|r| r.table(capacity)).collect(),
             buffers: decoder.buffers(batch),
             logits: vec![0.0; model.vocab_size()],
             batch,

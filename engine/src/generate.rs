@@ -153,9 +153,13 @@ impl<'a> Generation<'a> {
             Err(_) if options.stop.is_empty() => None,
             Err(error) => return Err(error),
         };
-        let sampler = SamplerChain::new(&options.sampler, tokenizer, model.vocab_size())?;
+        let mut sampler = SamplerChain::new(&options.sampler, tokenizer, model.vocab_size())?;
         session.stop.take();
         session.take_back();
+        // Penalties are for what the whole text repeats, not the answer alone.
+        for &id in session.tokens().iter().chain(prompt) {
+            sampler.accept(id);
+        }
         let max_tokens = options.max_tokens.unwrap_or(usize::MAX);
         let mut ids = Vec::new();
         if let Some(speculation) = speculation {

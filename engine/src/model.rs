@@ -137,8 +137,9 @@ impl Model {
         let trained = self.trained_context();
         let logits = options.speculation.rows();
         let scratch = |positions: usize| {
+            let draft = draft.map_or(0, |draft| draft.scratch_bytes(options, positions, 1));
             self.scratch_bytes(options, positions, logits)
-                + draft.map_or(0, |draft| draft.scratch_bytes(options, positions, 1))
+                .saturating_add(draft)
         };
         let cache = |positions: usize| {
             let draft = draft.map_or(0, |draft| draft.cache_bytes(options, positions));
@@ -183,8 +184,12 @@ impl Model {
     /// Hidden states, so many rows of logits, and the int8 copies and partial sums of the kernels.
     fn scratch_bytes(&self, options: &ContextOptions, positions: usize, logits: usize) -> u64 {
         let batch = options.batch.max(1).min(positions);
-        let values = self.decoder.buffer_values(batch) + logits * self.vocab_size();
-        4 * values as u64 + 2 * (batch * self.decoder.width()) as u64
+        let values = self.decoder.buffer_values(batch);
+        let values = values.saturating_add(logits * self.vocab_size()) as u64;
+        let copies = (batch as u64).saturating_mul(self.decoder.width() as u64);
+        values
+            .saturating_mul(4)
+            .saturating_add(copies.saturating_mul(2))
     }
 
     /// Keys and values of all layers.

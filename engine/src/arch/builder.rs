@@ -12,8 +12,8 @@ use crate::cache::{CacheId, CacheShape};
 use crate::error::Error;
 use crate::hparams::{HParams, Keys};
 use crate::layers::{
-    Attention, Block, Decoder, ExpertRouting, GatedFeedForward, Layer, Linear, MixtureOfExperts,
-    Norm, Residual, Rope, RopeId, Scaling, Tensor,
+    Attention, Block, Decoder, ExpertRouting, GatedFeedForward, Layer, Linear, LongFactors,
+    MixtureOfExperts, Norm, Residual, Rope, RopeId, Scaling, Tensor,
 };
 
 /// Collects the parts of one decoder.
@@ -41,9 +41,9 @@ pub struct RopeSpec {
     pub pairing: RopePairing,
     /// Key of the base and its default, if not `rope.freq_base`.
     pub base: Option<(&'static str, f32)>,
-    /// The scaling keys are for other layers.
+    /// Factor and YaRN are for other layers (the magnitude is for all).
     pub unscaled: bool,
-    /// A tensor that divides the frequencies, if the file has it.
+    /// A tensor that divides the frequencies, if the file has it; with LongRoPE there are two others in its place.
     pub factors: Option<&'static str>,
 }
 
@@ -58,6 +58,9 @@ impl RopeSpec {
         }
     }
 }
+
+/// The value of `rope.scaling.type` for divisors that depend on the context's length.
+const LONGROPE: &str = "longrope";
 
 /// How a layer attends.
 #[derive(Debug, Clone, Copy, Default)]
@@ -151,21 +154,27 @@ impl<'a> Builder<'a> {
                 .keys
                 .wrong(key, format!("is {base}, and must be positive")));
         }
-        let scaling = if spec.unscaled {
-            Scaling::NONE
-        } else {
-            self.scaling()?
-        };
-        let factors = match spec.factors {
-            Some(name) => self.opt_vector(name, dimensions / 2)?,
-            None => None,
-        };
+        let mut scaling = self.scaling()?;
+        if spec.unscaled {
+            (scaling.factor, scaling.yarn) = (1.0, None);
+        }
+        let (mut factors, mut long) = (None, None);
+        if spec.factors.is_some() && self.scaling_type()? == LONGROPE {
+            factors = Some(self.vector("rope_factors_short.weight", dimensions / 2)?);
+            long = Some(LongFactors {
+                original_context: self.original_context()?,
+                factors: self.vector("rope_factors_long.weight", dimensions / 2)?,
+            });
+        } else if let Some(name) = spec.factors {
+            factors = self.opt_vector(name, dimensions / 2)?;
+        }
         self.ropes.push(Rope {
             pairing: spec.pairing,
             dimensions,
             base,
             scaling,
             factors,
+            long,
         });
         Ok(RopeId(self.ropes.len() - 1))
     }
@@ -186,27 +195,36 @@ impl<'a> Builder<'a> {
             }
         };
         let magnitude = keys.opt_f32("rope.scaling.attn_factor")?.unwrap_or(1.0);
-        match keys.opt_string("rope.scaling.type")?.unwrap_or("linear") {
-            "none" => Ok(Scaling::NONE),
-            "linear" => Ok(Scaling {
-                factor,
-                yarn: None,
-                magnitude,
-            }),
-            "yarn" => {
-                let original = keys.opt_count("rope.scaling.original_context_length")?;
-                let yarn = Yarn::new(original.unwrap_or(self.hparams.context_length));
-                Ok(Scaling {
-                    factor,
-                    yarn: Some(yarn),
-                    magnitude,
-                })
+        let (factor, yarn) = match self.scaling_type()? {
+            "none" => (1.0, None),
+            "linear" | LONGROPE => (factor, None),
+            "yarn" => (factor, Some(Yarn::new(self.original_context()?))),
+            other => {
+                return Err(keys.wrong(
+                    "rope.scaling.type",
+                    format!("'{other}' is not known (none, linear, yarn, {LONGROPE})"),
+                ));
             }
-            other => Err(keys.wrong(
-                "rope.scaling.type",
-                format!("'{other}' is not known (none, linear, yarn)"),
-            )),
-        }
+        };
+        Ok(Scaling {
+            factor,
+            yarn,
+            magnitude,
+        })
+    }
+
+    fn scaling_type(&self) -> Result<&'a str, Error> {
+        let name = self.keys.opt_string("rope.scaling.type")?;
+        Ok(name.unwrap_or("linear"))
+    }
+
+    /// Positions of the training before the context was stretched.
+    fn original_context(&self) -> Result<usize, Error> {
+        let key = "rope.scaling.original_context_length";
+        Ok(self
+            .keys
+            .opt_count(key)?
+            .unwrap_or(self.hparams.context_length))
     }
 
     /// An RMS norm of the residual stream, `blk.{layer}.{name}.weight`.

@@ -76,7 +76,7 @@ impl Decoder {
 
     /// f32 values that [`Self::buffers`] takes.
     pub fn buffer_values(&self, batch: usize) -> usize {
-        batch * (3 * self.width() + self.layer_scratch())
+        batch.saturating_mul(3 * self.width() + self.layer_scratch())
     }
 
     /// What a token costs whose logits are not asked for, and what is added for one whose logits are: the layers after

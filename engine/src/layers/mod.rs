@@ -16,7 +16,7 @@ pub use feed_forward::GatedFeedForward;
 pub use linear::{Linear, Tensor};
 pub use moe::{ExpertRouting, MixtureOfExperts};
 pub use norm::Norm;
-pub use rope::{Rope, RopeId, Scaling};
+pub use rope::{LongFactors, Rope, RopeId, Scaling};
 
 use gristmill_gguf::Gguf;
 use gristmill_kernels::ops::{self, RopeTable};

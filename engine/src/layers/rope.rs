@@ -20,8 +20,20 @@ pub struct Rope {
     pub base: f32,
     /// How a longer context is fitted onto the trained positions.
     pub scaling: Scaling,
-    /// Divisors of the frequencies (`rope_freqs.weight`).
+    /// Divisors of the frequencies, one for each pair (`rope_freqs.weight`; `rope_factors_short.weight`).
     pub factors: Option<Vec<f32>>,
+    /// Those of contexts that are longer than the model was first trained for.
+    pub long: Option<LongFactors>,
+}
+
+/// LongRoPE (arXiv:2402.13753): contexts beyond the original length have divisors of their own. The length of the context
+/// decides, not that of the text: what is in the cache would have to be turned again.
+#[derive(Debug, Clone)]
+pub struct LongFactors {
+    /// Positions that the short divisors are for (`rope.scaling.original_context_length`).
+    pub original_context: usize,
+    /// The divisors (`rope_factors_long.weight`).
+    pub factors: Vec<f32>,
 }
 
 /// How a longer context is fitted onto the trained positions (`rope.scaling.type`).
@@ -35,18 +47,14 @@ pub struct Scaling {
     pub magnitude: f32,
 }
 
-impl Scaling {
-    /// Positions as they were trained.
-    pub const NONE: Scaling = Scaling {
-        factor: 1.0,
-        yarn: None,
-        magnitude: 1.0,
-    };
-}
-
 impl Rope {
-    /// A table for the positions of one batch at a time.
-    pub fn table(&self) -> RopeTable {
+    /// A table for the positions of one batch at a time, in a context of `capacity` positions.
+    pub fn table(&self, capacity: usize) -> RopeTable {
+        let long = self.long.as_ref();
+        let factors = long
+            .filter(|long| capacity > long.original_context)
+            .map(|long| &long.factors)
+            .or(self.factors.as_ref());
         RopeTable::new(&RopeOptions {
             dimensions: self.dimensions,
             pairing: self.pairing,
@@ -54,7 +62,7 @@ impl Rope {
             scale: 1.0 / self.scaling.factor,
             yarn: self.scaling.yarn,
             magnitude: self.scaling.magnitude,
-            factors: self.factors.as_deref(),
+            factors: factors.map(Vec::as_slice),
         })
     }
 }

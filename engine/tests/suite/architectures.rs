@@ -1,8 +1,10 @@
 //! Every registered architecture against the logits of the reference implementation.
 
+use std::sync::Arc;
+
 use crate::common::{self, Feeding, Fixture};
 use gristmill_engine::{CacheType, ContextOptions, Logits, Model, arch::ARCHS};
-use gristmill_gguf::Gguf;
+use gristmill_gguf::{Gguf, Writer};
 
 /// All fixtures that hold a model for the registry: of the shared folder where it is there, else of `testdata`.
 fn fixtures() -> Vec<Fixture> {
@@ -122,6 +124,59 @@ fn logits_agree_with_the_reference() {
     );
     assert!(tested >= 10, "only {tested} fixtures were found");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// LongRoPE: the reference's logits for one set of divisors, stored as the long or the short one of two.
+#[test]
+fn the_context_decides_between_long_and_short_factors() {
+    let all = fixtures();
+    let fixture = all.iter().find(|f| f.name == "llama-ropefreqs").unwrap();
+    let gguf = Gguf::from_bytes(fixture.expand()).unwrap();
+    let renamed = |name: &str, other: &str| {
+        let mut writer = Writer::new();
+        writer.set_all(gguf.metadata());
+        writer.set("llama.rope.scaling.type", "longrope");
+        writer.set("llama.rope.scaling.original_context_length", 100u32);
+        let factors = gguf.tensor("rope_freqs.weight").unwrap();
+        for tensor in gguf.tensors() {
+            let name = match tensor.name() {
+                "rope_freqs.weight" => name,
+                other => other,
+            };
+            writer
+                .tensor(name, tensor.tensor_type(), tensor.dims())
+                .unwrap();
+        }
+        let mut data: Vec<&[u8]> = gguf.tensors().iter().map(|t| gguf.data(t)).collect();
+        let ones = 1f32.to_le_bytes().repeat(factors.elements() as usize);
+        if !other.is_empty() {
+            writer
+                .tensor(other, factors.tensor_type(), factors.dims())
+                .unwrap();
+            data.push(&ones);
+        }
+        let mut out = writer.start(Vec::new()).unwrap();
+        data.iter().for_each(|data| out.write(data).unwrap());
+        Model::from_gguf(Gguf::from_bytes(out.finish().unwrap()).unwrap())
+    };
+    let (long, short) = ("rope_factors_long.weight", "rope_factors_short.weight");
+    let nmse = |model: &Arc<Model>, positions: usize| {
+        let options = ContextOptions {
+            context_length: Some(positions),
+            ..common::exact(1)
+        };
+        let mut context = model.context(&options).unwrap();
+        let ours = common::logits(&mut context, &fixture.tokens(), Feeding::Batch);
+        common::nmse(&ours, &fixture.logits("logits"))
+    };
+    for (name, other, right, wrong) in [(long, short, 101, 100), (short, long, 100, 101)] {
+        let model = renamed(name, other).unwrap();
+        assert!(nmse(&model, right) < 1e-6, "{name}");
+        assert!(nmse(&model, wrong) > 1e-3, "{name}");
+        assert!(model.unused_tensors().is_empty());
+    }
+    let error = renamed(long, "").unwrap_err().to_string();
+    assert!(error.contains(short), "{error}");
 }
 
 #[test]

@@ -29,6 +29,32 @@ fn ids(context: &mut Context, prompt: &[u32], options: GenerateOptions) -> (Vec<
 }
 
 #[test]
+fn penalties_are_for_the_text_before_too() {
+    let model = model("llama-gqa");
+    let mut context = model.context(&common::exact(1)).unwrap();
+    let forbidding = GenerateOptions {
+        sampler: SamplerOptions {
+            presence_penalty: 1e6,
+            ..SamplerOptions::greedy()
+        },
+        ..greedy(30)
+    };
+    let distinct = |ids: &[u32]| ids.iter().collect::<std::collections::HashSet<_>>().len();
+    let prompt = [3, 1, 4, 15, 92];
+    let (mut text, _) = ids(&mut context, &prompt, greedy(30));
+    text.extend(prompt);
+    assert!(distinct(&text) < text.len(), "it does repeat itself");
+    // As part of the prompt, and of what the context holds already.
+    for held in [0, 3] {
+        context.reset();
+        context.feed(&prompt[..held], Logits::None).unwrap();
+        let (mut text, _) = ids(&mut context, &prompt[held..], forbidding.clone());
+        text.extend(prompt);
+        assert_eq!(distinct(&text), text.len(), "{text:?}");
+    }
+}
+
+#[test]
 fn models_without_a_tokenizer_generate_ids() {
     let model = model("llama-gqa");
     assert!(model.tokenizer().is_err());
