@@ -8,6 +8,8 @@ use super::error::fail;
 pub(super) const STEPS: u64 = 50_000_000;
 /// Bytes of all texts and lists that a rendering makes, output included.
 const BYTES: usize = 256 << 20;
+/// Bytes of a value, without what it refers to.
+const ITEM: usize = 24;
 /// Lists in lists, objects in objects.
 pub(super) const DEPTH: usize = 200;
 /// Namespaces, each of which can refer to the next and so make a chain that the depth of one value doesn't show.
@@ -23,7 +25,17 @@ struct Used {
 pub(super) fn charge(state: &mut State<'_, '_>, bytes: usize) -> Result<(), Error> {
     let used = state.get_or_insert_extension_with(Used::default);
     used.bytes = used.bytes.saturating_add(bytes);
-    if used.bytes > BYTES {
+    check(used.bytes)
+}
+
+/// Counts items of a list that is about to be made, without what is in them.
+pub(super) fn charge_items(state: &mut State<'_, '_>, count: usize) -> Result<(), Error> {
+    charge(state, count.saturating_mul(ITEM))
+}
+
+/// Refuses what is too much for a whole rendering already, while it is made.
+pub(super) fn check(bytes: usize) -> Result<(), Error> {
+    if bytes > BYTES {
         return fail(format!("it makes more than {} MiB of text", BYTES >> 20));
     }
     Ok(())
@@ -51,7 +63,7 @@ fn measure(value: &Value, depth: usize) -> Result<usize, Error> {
     if depth > DEPTH {
         return fail(format!("values are nested more than {DEPTH} deep"));
     }
-    let mut size = 24;
+    let mut size = ITEM;
     let Some(object) = value.as_object() else {
         return Ok(size);
     };

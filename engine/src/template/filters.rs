@@ -399,20 +399,34 @@ pub(super) fn sort_key(value: &Value, case_sensitive: bool) -> Value {
     }
 }
 
-/// Sorts by keys; an error where two can't be compared.
-pub(super) fn sort_by_keys<T>(items: &mut [(Value, T)], reverse: bool) -> Result<(), Error> {
-    let mut problem = Ok(());
-    items.sort_by(|(a, _), (b, _)| match operators::order("<", a, b) {
-        Ok(order) => {
-            let order = order.unwrap_or(Ordering::Equal);
-            if reverse { order.reverse() } else { order }
-        }
-        Err(error) => {
-            problem = Err(error);
-            Ordering::Equal
-        }
-    });
-    problem
+/// Sorts by keys, equal ones in the order they had; an error where two can't be compared. A merge sort of our own: the
+/// standard one may panic where comparisons contradict each other, as those with what is no number do.
+pub(super) fn sort_by_keys<T>(
+    mut items: Vec<(Value, T)>,
+    reverse: bool,
+) -> Result<Vec<(Value, T)>, Error> {
+    if items.len() < 2 {
+        return Ok(items);
+    }
+    let second = items.split_off(items.len() / 2);
+    let mut first = sort_by_keys(items, reverse)?.into_iter().peekable();
+    let mut second = sort_by_keys(second, reverse)?.into_iter().peekable();
+    let before = if reverse {
+        Ordering::Greater
+    } else {
+        Ordering::Less
+    };
+    let mut sorted = Vec::with_capacity(first.len() + second.len());
+    while let (Some((a, _)), Some((b, _))) = (first.peek(), second.peek()) {
+        let takes_second = operators::order("<", b, a)? == Some(before);
+        sorted.extend(if takes_second {
+            second.next()
+        } else {
+            first.next()
+        });
+    }
+    sorted.extend(first.chain(second));
+    Ok(sorted)
 }
 
 fn dictsort(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
@@ -432,14 +446,14 @@ fn dictsort(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Resu
             fail(format!("dictsort of '{what}'"))
         };
     };
-    let mut keyed: Vec<(Value, Value)> = pairs
+    let keyed: Vec<(Value, Value)> = pairs
         .into_iter()
         .map(|(key, value)| {
             let by = sort_key(if by_value { &value } else { &key }, case_sensitive);
             (by, Value::from(Tuple::from([key, value])))
         })
         .collect();
-    sort_by_keys(&mut keyed, truth(reverse))?;
+    let keyed = sort_by_keys(keyed, truth(reverse))?;
     Ok(Value::from(
         keyed.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>(),
     ))

@@ -6,10 +6,11 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, State, Value};
 
 use super::arguments::Arguments;
-use super::budget::DEPTH;
+use super::budget::{self, DEPTH};
 use super::error::fail;
+use super::filters::sort_by_keys;
 use super::number::Number;
-use super::{objects, operators, text};
+use super::{objects, text};
 
 struct Writer {
     ascii: bool,
@@ -20,6 +21,9 @@ struct Writer {
     sort: bool,
     out: String,
 }
+
+/// Bytes of what may stand between two values: it comes for each of them.
+const LONGEST_GAP: usize = 1000;
 
 /// The filter.
 pub(super) fn tojson(
@@ -32,11 +36,11 @@ pub(super) fn tojson(
     let indent = match indent.filter(|indent| !indent.is_none()) {
         None => None,
         Some(indent) => Some(match (indent.as_str(), Number::of(&indent)) {
-            (Some(text), _) => text.to_owned(),
-            (None, Some(Number::Int(width))) if width <= 1000 => {
+            (Some(text), _) if text.len() <= LONGEST_GAP => text.to_owned(),
+            (None, Some(Number::Int(width))) if width <= LONGEST_GAP as i128 => {
                 " ".repeat(usize::try_from(width).unwrap_or(0))
             }
-            _ => return fail("tojson: indent must be a small number or a text"),
+            _ => return fail("tojson: indent must be a small number or a short text"),
         }),
     };
     let (item_separator, key_separator) =
@@ -44,10 +48,13 @@ pub(super) fn tojson(
             None if indent.is_some() => (",".to_owned(), ": ".to_owned()),
             None => (", ".to_owned(), ": ".to_owned()),
             Some(pair) => match objects::items(&pair)?.as_slice() {
-                [item, key] => (
-                    text::display(item)?.into_owned(),
-                    text::display(key)?.into_owned(),
-                ),
+                [item, key] => {
+                    let (item, key) = (text::display(item)?, text::display(key)?);
+                    if item.len().max(key.len()) > LONGEST_GAP {
+                        return fail("tojson: separators must be short");
+                    }
+                    (item.into_owned(), key.into_owned())
+                }
                 _ => return fail("tojson: separators must be two texts"),
             },
         };
@@ -69,6 +76,7 @@ impl Writer {
         if depth > DEPTH {
             return fail("a value is nested too deeply for JSON");
         }
+        budget::check(self.out.len())?;
         match value.kind() {
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Bool => self
@@ -79,7 +87,7 @@ impl Writer {
             _ => {
                 if let Some(mut pairs) = objects::pairs(value) {
                     if self.sort {
-                        sort_pairs(&mut pairs)?;
+                        pairs = sort_by_keys(pairs, false)?;
                     }
                     self.container('{', '}', pairs, depth, |writer, (key, value)| {
                         let name = key_name(&key)?;
@@ -178,17 +186,4 @@ fn key_name(key: &Value) -> Result<String, Error> {
         ValueKind::Number => number(key),
         _ => return fail(format!("JSON keys can't be {}", objects::type_name(key))),
     })
-}
-
-/// Sorts by key; keys that can't be compared are an error.
-pub(super) fn sort_pairs(pairs: &mut [(Value, Value)]) -> Result<(), Error> {
-    let mut problem = Ok(());
-    pairs.sort_by(|(a, _), (b, _)| match operators::order("<", a, b) {
-        Ok(order) => order.unwrap_or(std::cmp::Ordering::Equal),
-        Err(error) => {
-            problem = Err(error);
-            std::cmp::Ordering::Equal
-        }
-    });
-    problem
 }

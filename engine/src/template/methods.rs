@@ -7,8 +7,8 @@ use minijinja::{Error, ErrorKind, State, Value};
 use super::arguments::{Arguments, integer, string};
 use super::error::{fail, undefined};
 use super::filters::replace;
-use super::strings::{lines, pad, part, simple, split_at, split_at_space, strip};
-use super::text::{display, escaped, with_safety};
+use super::strings::{line_end, lines, pad, part, simple, split_at, split_at_space, strip};
+use super::text::{display, escaped, is_space, with_safety};
 use super::{budget, objects, operators};
 
 const STRING: &[&str] = &[
@@ -250,6 +250,7 @@ fn string_method(
             let limit =
                 usize::try_from(integer(&limit, "maxsplit")?.unwrap_or(-1)).unwrap_or(usize::MAX);
             let separator = separator.filter(|separator| !separator.is_none());
+            budget::charge_items(state, pieces(text, separator.as_ref()))?;
             let parts = match &separator {
                 Some(separator) => {
                     split_at(text, string(separator, "sep")?, limit, name == "rsplit")?
@@ -261,6 +262,7 @@ fn string_method(
         "splitlines" => {
             let [keep] = arguments.bind(["keepends"])?;
             let keep = keep.is_some_and(|keep| keep.is_true());
+            budget::charge_items(state, text.matches(line_end).count())?;
             Value::from(
                 lines(text, keep)
                     .into_iter()
@@ -290,10 +292,12 @@ fn string_method(
             let items = arguments.one("iterable")?;
             let mut joined = String::new();
             for (index, item) in objects::items(&items)?.iter().enumerate() {
-                joined.push_str(if index > 0 { text } else { "" });
                 string(item, "item")?;
-                joined.push_str(string(&part_of(item)?, "item")?);
-                budget::charge(state, if index > 0 { text.len() } else { 0 })?;
+                let part = part_of(item)?;
+                let part = string(&part, "item")?;
+                budget::charge(state, text.len() + part.len())?;
+                joined.push_str(if index > 0 { text } else { "" });
+                joined.push_str(part);
             }
             Value::from(joined)
         }
@@ -357,7 +361,10 @@ fn string_method(
                 None if name == "zfill" => "0",
                 None => " ",
             };
-            budget::charge(state, width)?;
+            if fill.chars().count() != 1 {
+                return fail(format!("str.{name}: the fill must be one character"));
+            }
+            budget::charge(state, width.saturating_mul(fill.len()))?;
             Value::from(pad(text, name, width, fill))
         }
         _ => {
@@ -365,6 +372,15 @@ fn string_method(
             simple(text, name)
         }
     })
+}
+
+/// How many pieces a split may give at most.
+fn pieces(text: &str, separator: Option<&Value>) -> usize {
+    1 + match separator.map(|separator| separator.as_str()) {
+        Some(Some(separator)) => text.matches(separator).count(),
+        Some(None) => 0,
+        None => text.matches(is_space).count(),
+    }
 }
 
 /// A text, or a list of texts, made from a safe one.

@@ -29,7 +29,8 @@ pub(super) fn register(environment: &mut Environment<'static>) {
 }
 
 static FILTERS: &[(&str, Filter)] = &[
-    ("list", |_, value, _| {
+    ("list", |state, value, _| {
+        budget::charge_items(state, objects::length(value).unwrap_or(0))?;
         Ok(Value::from(objects::items(value)?))
     }),
     ("first", |_, value, _| {
@@ -178,12 +179,13 @@ fn join(state: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Resu
     let separator = separator.unwrap_or_default();
     let mut joined = String::new();
     for (index, item) in objects::items(value)?.iter().enumerate() {
+        let item = key_of(item, attribute.as_ref())?;
+        let text = display(&item)?;
+        budget::charge(state, separator.len() + text.len())?;
         if index > 0 {
-            budget::charge(state, separator.len())?;
             joined.push_str(&separator);
         }
-        joined.push_str(&display(&key_of(item, attribute.as_ref())?)?);
-        budget::charge(state, 0)?;
+        joined.push_str(&text);
     }
     Ok(Value::from(joined))
 }
@@ -217,7 +219,7 @@ fn sort(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<V
         };
         keyed.push((key, item));
     }
-    sort_by_keys(&mut keyed, truth(reverse))?;
+    let keyed = sort_by_keys(keyed, truth(reverse))?;
     Ok(Value::from(
         keyed.into_iter().map(|(_, item)| item).collect::<Vec<_>>(),
     ))
@@ -358,7 +360,7 @@ fn groupby(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Resul
         };
         keyed.push((sort_key(&found, case_sensitive), (found, item)));
     }
-    sort_by_keys(&mut keyed, false)?;
+    let keyed = sort_by_keys(keyed, false)?;
     let mut groups: Vec<(Value, Value, Vec<Value>)> = Vec::new();
     for (key, (found, item)) in keyed {
         match groups.last_mut() {

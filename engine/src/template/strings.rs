@@ -152,25 +152,27 @@ pub(super) fn split_at_space(text: &str, limit: usize, right: bool) -> Vec<&str>
     parts
 }
 
-/// The lines of a text, cut wherever Unicode ends a line.
+/// Whether Unicode ends a line with this character.
+pub(super) fn line_end(c: char) -> bool {
+    matches!(
+        c,
+        '\n' | '\r'
+            | '\x0b'
+            | '\x0c'
+            | '\x1c'
+            | '\x1d'
+            | '\x1e'
+            | '\u{85}'
+            | '\u{2028}'
+            | '\u{2029}'
+    )
+}
+
+/// The lines of a text.
 pub(super) fn lines(text: &str, keep_ends: bool) -> Vec<&str> {
-    let ends = |c: char| {
-        matches!(
-            c,
-            '\n' | '\r'
-                | '\x0b'
-                | '\x0c'
-                | '\x1c'
-                | '\x1d'
-                | '\x1e'
-                | '\u{85}'
-                | '\u{2028}'
-                | '\u{2029}'
-        )
-    };
     let mut lines = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find(ends) {
+    while let Some(at) = rest.find(line_end) {
         let end = if rest[at..].starts_with("\r\n") {
             2
         } else {

@@ -7,7 +7,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 use serde_json::Value as Json;
 
-use super::budget::DEPTH;
+use super::budget::{self, DEPTH};
 use super::error::fail;
 use super::objects;
 
@@ -76,6 +76,7 @@ fn write_repr(value: &Value, out: &mut String, depth: usize) -> Result<(), Error
     if depth > DEPTH {
         return fail("a value is nested too deeply to be printed");
     }
+    budget::check(out.len())?;
     match value.kind() {
         ValueKind::Undefined => out.push_str("Undefined"),
         ValueKind::None => out.push_str("None"),

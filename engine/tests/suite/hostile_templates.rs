@@ -38,6 +38,17 @@ fn what_never_ends_is_stopped() {
         ("{{ 'a' * 10000000000000 }}".to_owned(), "MiB"),
         ("{{ [1] * 10000000000000 }}".to_owned(), "MiB"),
         ("{{ 'a'.center(10000000000000) }}".to_owned(), "MiB"),
+        ("{% set x = 'a' * 1000000 %}{{ 'a'.center(100000000, x) }}".to_owned(), "one character"),
+        ("{% set x = ['a' * 1000000] * 10000 %}{{ x | join }}".to_owned(), "MiB"),
+        ("{% set x = ['a' * 1000000] * 10000 %}{{ ''.join(x) }}".to_owned(), "MiB"),
+        ("{% set x = ['a' * 1000000] * 10000 %}{{ x }}".to_owned(), "MiB"),
+        ("{% set x = ['a' * 1000000] * 10000 %}{{ x | tojson }}".to_owned(), "MiB"),
+        ("{{ [[[[1]]]] | tojson(indent='a' * 100000000) }}".to_owned(), "indent"),
+        ("{{ [1, 2] | tojson(separators=['a' * 100000000, ':']) }}".to_owned(), "separators"),
+        ("{% set x = 'a' * 100000000 %}{{ x.split('a') }}".to_owned(), "MiB"),
+        ("{% set x = 'a ' * 50000000 %}{{ x.split() }}".to_owned(), "MiB"),
+        ("{% set x = '\\n' * 100000000 %}{{ x.splitlines() }}".to_owned(), "MiB"),
+        ("{% set x = 'a' * 100000000 %}{{ x | list }}".to_owned(), "MiB"),
         ("{{ '%9999999999d' % 1 }}".to_owned(), "width"),
         ("{{ '{:>9999999999}'.format(1) }}".to_owned(), "width"),
         ("{{ [1] | batch(10000000000000, 2) | list }}".to_owned(), "MiB"),
@@ -52,6 +63,40 @@ fn what_never_ends_is_stopped() {
         let error = render(&source).map(|text| text.len()).expect_err(&shown);
         assert!(error.contains(part), "{shown}: {error}");
     }
+}
+
+/// An order that is none (of what is no number, of unlike values) is an error or any order, but no panic.
+#[test]
+fn what_has_no_order_is_sorted_somehow() {
+    let nan =
+        "{% set nan = 'nan' | float %}{% set ns = namespace(x=[]) %}{% for i in range(100) %}";
+    for (item, all) in [
+        ("[nan, i, nan, 99 - i, nan, i * 7 % 13]", true),
+        ("[i, 'a', none, 99 - i, [1]]", false),
+    ] {
+        for filter in [
+            "sort",
+            "sort(reverse=true)",
+            "groupby('x')",
+            "min",
+            "max",
+            "unique",
+        ] {
+            let _ = render(&format!(
+                "{nan}{{% set ns.x = ns.x + {item} %}}{{% endfor %}}{{{{ ns.x | {filter} | list }}}}"
+            ));
+        }
+        let sorted = render(&format!(
+            "{nan}{{% set ns.x = ns.x + {item} %}}{{% endfor %}}{{{{ ns.x | sort | length }}}}"
+        ));
+        match sorted {
+            Ok(length) => assert!(all && length == "600", "{length}"),
+            Err(error) => assert!(!all && error.contains("unsupported operand"), "{error}"),
+        }
+    }
+    let keys =
+        "{% set ns = namespace(x={}) %}{{ dict([(1, 2), ('a', 3)]) | tojson(sort_keys=true) }}";
+    let _ = render(keys);
 }
 
 /// As long as a template may be, and nested as deeply as that allows: a text or an error, no overflow of the stack.
