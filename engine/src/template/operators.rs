@@ -135,7 +135,7 @@ fn binary(state: &mut State<'_, '_>, operator: &str, a: &Value, b: &Value) -> Re
                 Ok(text::with_safety(string.repeat(times), many.is_safe()))
             } else if objects::is_list(many) {
                 let items = objects::items(many)?;
-                budget::charge(state, items.len().saturating_mul(times).saturating_mul(24))?;
+                budget::charge_items(state, items.len().saturating_mul(times))?;
                 let repeated = (0..times).flat_map(|_| items.iter().cloned()).collect();
                 Ok(sequence(repeated, many.is_tuple()))
             } else {

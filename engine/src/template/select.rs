@@ -122,7 +122,7 @@ fn choose(
             kept.push(item);
         }
     }
-    budget::charge(state, kept.len() * 24)?;
+    budget::charge_items(state, kept.len())?;
     Ok(objects::generator(kept))
 }
 
@@ -311,7 +311,7 @@ fn batch(state: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Res
         .map(<[Value]>::to_vec)
         .collect();
     if let (Some(last), Some(fill)) = (rows.last_mut(), fill.filter(|fill| !fill.is_none())) {
-        budget::charge(state, count.saturating_mul(24))?;
+        budget::charge_items(state, count)?;
         last.resize(count, fill);
     }
     Ok(objects::generator(
@@ -325,7 +325,7 @@ fn slices(state: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Re
         Some(Ok(count)) if count > 0 => count,
         _ => return fail("slice needs a number of slices above 0"),
     };
-    budget::charge(state, count.saturating_mul(24))?;
+    budget::charge_items(state, count)?;
     let items = objects::items(value)?;
     let (each, longer) = (items.len() / count, items.len() % count);
     let fill = fill.filter(|fill| !fill.is_none());

@@ -94,9 +94,6 @@ fn what_has_no_order_is_sorted_somehow() {
             Err(error) => assert!(!all && error.contains("unsupported operand"), "{error}"),
         }
     }
-    let keys =
-        "{% set ns = namespace(x={}) %}{{ dict([(1, 2), ('a', 3)]) | tojson(sort_keys=true) }}";
-    let _ = render(keys);
 }
 
 /// As long as a template may be, and nested as deeply as that allows: a text or an error, no overflow of the stack.
