@@ -39,9 +39,10 @@ enum Bytes {
 
 #[derive(Debug)]
 struct Mapped {
-    map: memmap2::Mmap,
+    // Dropped first: the range is no longer watched when it is unmapped.
     #[cfg(unix)]
     _guard: crate::fault::Guard,
+    map: memmap2::Mmap,
     file: File,
     stamp: Stamp,
 }
