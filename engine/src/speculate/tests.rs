@@ -160,6 +160,18 @@ fn shallow_guesses_teach_about_deep_ones() {
 }
 
 #[test]
+fn what_costs_less_than_assumed_is_found_out() {
+    let drafter = Doubling {
+        each: 0.01,
+        reading: 0.001,
+        ..Doubling::default()
+    };
+    let (mut cheap, mut text) = (speculation(drafter, None), vec![0; 2000]);
+    let (counts, _) = passes(&mut cheap, &mut text, 40, true, 0.3);
+    assert!(counts.accepted > 100, "{counts:?}");
+}
+
+#[test]
 fn what_does_not_pay_is_tried_now_and_then() {
     // Reading a token costs a tenth of making one: to read all that was missed would be too much.
     for (each, reading) in [(0.2, 0.1), (0.01, 0.0001), (3.0, 2.0)] {

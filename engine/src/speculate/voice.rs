@@ -127,6 +127,11 @@ impl Voice {
                 return depth;
             }
             State::On if depth > 0 => return depth,
+            // What it costs is not known yet: it is tried once at any rate.
+            State::On if self.each.get().is_none() => {
+                self.state = State::Trying { saved: 0.0 };
+                return Self::TRY.min(most);
+            }
             State::On | State::Trying { .. } => 0.0,
             State::Off { saved } => saved,
         };
