@@ -64,6 +64,7 @@ fn run(arguments: &mut Vec<String>) -> Result<String, Problem> {
             Ok(describe(&old, &new, threshold / 100.0))
         }
         ["list"] => list(),
+        ["--help" | "-h"] => Ok(format!("{USAGE}\n")),
         _ => Err(Problem::Usage),
     }
 }

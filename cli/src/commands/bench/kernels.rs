@@ -79,14 +79,12 @@ pub fn measure(
     Ok(kernels)
 }
 
-/// Numbers between -1 and 1 (Knuth's linear congruential generator).
+/// Numbers between -1 and 1, the same every time.
 fn values(count: usize) -> Vec<f32> {
-    let mut state = 1u64;
-    let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
+    const HALF: usize = 1 << 23;
+    let number = |n| n as f32 / HALF as f32 - 1.0;
+    super::measure::numbers(count, 2 * HALF, 1)
+        .into_iter()
+        .map(number)
+        .collect()
 }

@@ -77,10 +77,10 @@ pub fn measure(context: &mut Context, vocab: usize, test: Test, depth: usize) ->
     if context.position() < depth || context.truncate(depth).is_err() {
         context.reset();
         if depth > 0 {
-            feed(context, &ids(depth, vocab, 1), Logits::None)?;
+            feed(context, &numbers(depth, vocab, 1), Logits::None)?;
         }
     }
-    let tokens = ids(test.tokens(), vocab, 2);
+    let tokens = numbers(test.tokens(), vocab, 2);
     let start = Instant::now();
     match test {
         Test::Prompt(_) => feed(context, &tokens, Logits::Last)?,
@@ -104,14 +104,15 @@ fn feed(context: &mut Context, ids: &[u32], want: Logits) -> Result<()> {
     }
 }
 
-/// Token ids that look like no pattern but are the same every time (a linear congruential generator; Knuth's constants).
-fn ids(count: usize, vocab: usize, seed: u64) -> Vec<u32> {
+/// Numbers below `limit` that look like no pattern but are the same every time (a linear congruential generator; Knuth's
+/// constants).
+pub fn numbers(count: usize, limit: usize, seed: u64) -> Vec<u32> {
     let mut state = seed;
     let mut next = || {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 33) % vocab.max(1) as u64) as u32
+        ((state >> 33) % limit.max(1) as u64) as u32
     };
     (0..count).map(|_| next()).collect()
 }
@@ -158,9 +159,9 @@ mod tests {
 
     #[test]
     fn token_ids_are_in_the_vocabulary() {
-        let tokens = ids(1000, 7, 2);
+        let tokens = numbers(1000, 7, 2);
         assert!(tokens.iter().all(|id| *id < 7) && tokens.windows(8).any(|w| w[0] != w[7]));
-        assert_eq!(tokens, ids(1000, 7, 2));
+        assert_eq!(tokens, numbers(1000, 7, 2));
     }
 
     #[test]
