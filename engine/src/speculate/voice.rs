@@ -1,10 +1,11 @@
 //! A drafter, what is known of it, and whether it is worth asking.
 //!
-//! A drafter that costs time (a model) is *on* while its guesses promise more tokens in a second. When they no longer do, it
-//! is off, and is tried again now and then: every pass puts [`Voice::SHARE`] of its time aside, and a try waits until
+//! A drafter that costs time (a model) is *on* while its guesses promise more tokens in a second. When they no longer do,
+//! it is off, and is tried again now and then: every pass puts [`Voice::SHARE`] of its time aside, and a try waits until
 //! that pays for all of it, that is for reading what the drafter missed, for the guesses, and for the longer pass. What a
-//! try really took is then taken away. So all tries together stay below that share of the time, give or take one try,
-//! and one try reads no more than the last [`Voice::READS`] tokens of the text, however long it has been off.
+//! try really took is then taken away. So all tries together stay below that share of the time, but for the very first
+//! one and the time of [`Voice::ADVANCE`] tokens when it is switched off. One try reads no more than the last
+//! [`Voice::READS`] tokens of the text, however long it has been off.
 //! Flows in: seconds, as they were measured. Flows out: how many guesses to ask for.
 
 use gristmill_kernels::{Compute, FEW_COLUMNS};
@@ -73,6 +74,8 @@ impl Trial {
 impl Voice {
     /// The part of the time that goes into tries.
     const SHARE: f64 = 0.02;
+    /// Tokens whose time is there for tries when it is switched off: one slow pass shall not decide for long.
+    const ADVANCE: f64 = 4.0;
     /// Guesses of a try.
     const TRY: usize = 2;
     /// Tokens that are read for a try at most.
@@ -129,10 +132,12 @@ impl Voice {
             State::On if depth > 0 => return depth,
             // What it costs is not known yet: it is tried once at any rate.
             State::On if self.each.get().is_none() => {
-                self.state = State::Trying { saved: 0.0 };
+                self.state = State::Trying {
+                    saved: Self::ADVANCE * plain,
+                };
                 return Self::TRY.min(most);
             }
-            State::On | State::Trying { .. } => 0.0,
+            State::On | State::Trying { .. } => Self::ADVANCE * plain,
             State::Off { saved } => saved,
         };
         let guesses = depth.max(Self::TRY).min(most);
@@ -179,13 +184,16 @@ impl Voice {
     }
 
     fn spend(&mut self, spent: Spent, guesses: usize) {
+        let is_first = self.each.get().is_none();
         if guesses > 0 {
             self.each.add(spent.guessing / guesses as f64);
         }
         if spent.read > 0 {
             self.read.add(spent.reading / spent.read as f64);
         }
-        if let State::Trying { saved } = &mut self.state {
+        if let State::Trying { saved } = &mut self.state
+            && !is_first
+        {
             *saved -= spent.reading + spent.guessing;
         }
     }
