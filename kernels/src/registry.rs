@@ -62,6 +62,8 @@ pub static ISAS: &[&Isa] = &[
     &isa::avx512vl::AVX512VL,
     #[cfg(target_arch = "x86_64")]
     &isa::avx512::AVX512,
+    #[cfg(target_arch = "x86_64")]
+    &isa::avx512vbmi::AVX512VBMI,
     #[cfg(target_arch = "aarch64")]
     &isa::neon::NEON,
     #[cfg(target_arch = "aarch64")]

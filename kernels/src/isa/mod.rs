@@ -20,7 +20,7 @@ mod x86;
 #[cfg(target_arch = "aarch64")]
 pub use arm::{dotprod, i8mm, neon};
 #[cfg(target_arch = "x86_64")]
-pub use x86::{avx_vnni, avx2, avx512, avx512vl};
+pub use x86::{avx_vnni, avx2, avx512, avx512vbmi, avx512vl};
 
 use crate::quant::QuantType;
 

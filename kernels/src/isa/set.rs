@@ -28,7 +28,7 @@ macro_rules! kernels {
             detect: || crate::isa::$arch::has!($feature),
         }),+];
 
-        const KERNELS: Kernels = Kernels {
+        pub(super) const KERNELS: Kernels = Kernels {
             round,
             dot: |quant| crate::isa::set::by_layout!(quant, rows as DotRows),
             dot_unpacked,

@@ -39,9 +39,9 @@ pub(super) static IQ3_S: Grid<4> = Grid::new(&IQ3_S_POINTS, IQ3_S_LEVELS);
 pub(super) static IQ1: Grid<8> = Grid::new(&IQ1_POINTS, IQ1_LEVELS);
 
 /// Magnitudes, roughly 1 : 3 : 5 in units of 8.
-const IQ2_LEVELS: &[i8] = &[8, 25, 43];
-const IQ3_XXS_LEVELS: &[i8] = &[4, 12, 20, 28, 36, 44, 52, 62];
-const IQ3_S_LEVELS: &[i8] = &[1, 3, 5, 7, 9, 11, 13, 15];
+pub(crate) const IQ2_LEVELS: &[i8] = &[8, 25, 43];
+pub(crate) const IQ3_XXS_LEVELS: &[i8] = &[4, 12, 20, 28, 36, 44, 52, 62];
+pub(crate) const IQ3_S_LEVELS: &[i8] = &[1, 3, 5, 7, 9, 11, 13, 15];
 const IQ1_LEVELS: &[i8] = &[-8, 0, 8];
 
 /// The set bits of a bitmap (hexadecimal, least significant bit of each byte first) as points: the bit's number, digit
@@ -85,6 +85,20 @@ static EVEN_SIGNS: [u8; 128] = {
     while seven < 128 {
         table[seven as usize] = seven | (seven.count_ones() as u8 & 1) << 7;
         seven += 1;
+    }
+    table
+};
+
+/// Factors of 1 and -1 for all of [`even_signs`].
+#[cfg(target_arch = "x86_64")]
+pub(crate) static EVEN_FACTORS: [[i8; 8]; 128] = {
+    let mut table = [[1; 8]; 128];
+    let mut at = 0;
+    while at < 128 * 8 {
+        if EVEN_SIGNS[at / 8] >> (at % 8) & 1 == 1 {
+            table[at / 8][at % 8] = -1;
+        }
+        at += 1;
     }
     table
 };

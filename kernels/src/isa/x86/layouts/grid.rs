@@ -65,39 +65,24 @@ unsafe fn with_signs(magnitudes: __m256i, bits: *const u8) -> __m256i {
     }
 }
 
-/// Magnitudes with seven sign bits for each eight, which all eight bytes of `sevens` have (the uppermost bit is ignored);
-/// the eighth sign makes the number of negative ones even.
+/// Magnitudes with seven sign bits for each eight; the eighth sign makes the number of negative ones even.
 #[inline(always)]
-unsafe fn with_even_signs(magnitudes: __m256i, sevens: __m256i) -> __m256i {
+unsafe fn with_even_signs(magnitudes: __m256i, sevens: [usize; 4]) -> __m256i {
     // SAFETY: see the head of the file.
-    unsafe {
-        // A byte keeps its own bit, the eighth all seven: where what is left is odd, the element is negative.
-        let own = _mm256_and_si256(sevens, _mm256_set1_epi64x(0x7f40_2010_0804_0201));
-        // For each nibble whether it is odd, as what makes 1 and -1 when both are combined by exclusive or.
-        let low = _mm256_setr_epi8(
-            0, -2, -2, 0, -2, 0, 0, -2, -2, 0, 0, -2, 0, -2, -2, 0, //
-            0, -2, -2, 0, -2, 0, 0, -2, -2, 0, 0, -2, 0, -2, -2, 0,
-        );
-        let high = _mm256_xor_si256(low, _mm256_set1_epi8(1));
-        let upper = masked(_mm256_srli_epi16::<4>(own), 7);
-        let factors = _mm256_xor_si256(
-            _mm256_shuffle_epi8(low, own),
-            _mm256_shuffle_epi8(high, upper),
-        );
-        _mm256_sign_epi8(magnitudes, factors)
-    }
+    unsafe { _mm256_sign_epi8(magnitudes, eights(&grid::EVEN_FACTORS, sevens)) }
 }
 
-/// Four times seven bits of a word, each in all bytes of eight.
+/// Four times seven bits of a word.
 #[inline(always)]
-unsafe fn sevens_of_word(at: *const u8) -> __m256i {
+unsafe fn sevens_of_word(at: *const u8) -> [usize; 4] {
     // SAFETY: see the head of the file.
-    unsafe {
-        let words = _mm256_set1_epi32(word(at) as i32);
-        let shifted = _mm256_srlv_epi64(words, _mm256_setr_epi64x(0, 7, 14, 21));
-        let first = 0x0808_0808_0808_0808;
-        _mm256_shuffle_epi8(shifted, _mm256_setr_epi64x(0, first, 0, first))
-    }
+    let word = unsafe { word(at) } as usize;
+    [
+        word & 127,
+        word >> 7 & 127,
+        word >> 14 & 127,
+        word >> 21 & 127,
+    ]
 }
 
 /// Eight scales: `factor` times the half at `unit`, times the odd numbers 2 · v + 1 for what is in the upper four bits.
@@ -170,10 +155,8 @@ large!(IQ2_XS, bias: None,
     let at = unit.add(2 + 8 * run);
     let index = |i: usize| short(at.add(2 * i)) & 511;
     let points = eights(&grid::IQ2_XS_POINTS, [index(0), index(1), index(2), index(3)]);
-    // The upper seven bits of each index's 16, to all bytes of eight.
-    let sevens = _mm256_srli_epi16::<9>(_mm256_set1_epi64x(long(at)));
-    let spread = _mm256_setr_epi64x(0, 0x0202_0202_0202_0202, 0x0404_0404_0404_0404, 0x0606_0606_0606_0606);
-    with_even_signs(points, _mm256_shuffle_epi8(sevens, spread))
+    let sevens = |i: usize| short(at.add(2 * i)) >> 9;
+    with_even_signs(points, [sevens(0), sevens(1), sevens(2), sevens(3)])
 });
 large!(IQ2_S, bias: None,
 |unit| odd_nibbles(unit, unit.add(74)),
