@@ -17,6 +17,7 @@ pub trait Blocks {
     /// Bytes of 256 weights.
     const UNIT_BYTES: usize = UNIT / Self::QUANT.block_elements * Self::BYTES;
     /// Bytes of 32 weights if blocks are that small; otherwise 0.
+    #[cfg(target_arch = "x86_64")]
     const SMALL_BLOCK: usize = if Self::QUANT.block_elements == 32 {
         Self::BYTES
     } else {
@@ -69,6 +70,9 @@ blocks!(
     iq1_m::IQ1_M,
     tq1_0::TQ1_0,
     tq2_0::TQ2_0,
+    q1_0::Q1_0,
+    q2_0::Q2_0,
+    nvfp4::NVFP4,
     q8_1::Q8_1,
     q8_k::Q8_K
 );

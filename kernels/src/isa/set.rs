@@ -30,7 +30,11 @@ macro_rules! kernels {
 
         pub(super) const KERNELS: Kernels = Kernels {
             round,
-            dot: |quant| crate::isa::set::by_layout!(quant, rows as DotRows),
+            dot: |quant| match quant.block_elements {
+                // The dots of x86 do not have parts of a unit in such blocks.
+                64 | 128 if cfg!(target_arch = "x86_64") => None,
+                _ => crate::isa::set::by_layout!(quant, rows as DotRows),
+            },
             dot_unpacked,
             unpack: |quant| crate::isa::set::by_layout!(quant, unpack as UnpackUnit),
             tile: Some(Tile {
@@ -95,7 +99,7 @@ macro_rules! by_layout {
     ($quant:expr, $function:ident as $type:ty) => {
         crate::isa::set::by_layout!($quant, $function as $type;
             Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4
-            IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ1_S IQ1_M TQ1_0 TQ2_0 Q8_1 Q8_K)
+            IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ1_S IQ1_M TQ1_0 TQ2_0 Q1_0 Q2_0 NVFP4 Q8_1 Q8_K)
     };
     ($quant:expr, $function:ident as $type:ty; $($name:ident)*) => {
         match $quant.id {

@@ -61,7 +61,7 @@ const LARGEST: u8 = 0x7E;
 /// Half of an unsigned E4M3 number: four bits of exponent biased by 7, three of mantissa, subnormals at exponent 0. At their
 /// place in an f32, whose exponents are biased by 127, and one more for the half.
 #[inline(always)]
-fn half_e4m3(byte: u8) -> f32 {
+pub(crate) fn half_e4m3(byte: u8) -> f32 {
     let magnitude = if byte == 0x7F { 0 } else { byte & 0x7F };
     f32::from_bits(u32::from(magnitude) << 20) * f32::from_bits((127 + 119) << 23)
 }

@@ -6,13 +6,21 @@
 //! Cycles per unit of 256 weights and one column by static analysis (llvm-mca 19, apple-m1 / neoverse-n1), of what rustc
 //! 1.96 makes of it, and the bound that the multiply instructions alone set (M1: four pipes, N1: two, one for `smull`):
 //!
-//! | set | Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q8_0 | Q2_K | Q3_K | Q4_K | Q5_K | Q6_K | IQ4_NL | IQ4_XS | bound |
-//! |---|---|---|---|---|---|---|---|---|---|---|---|---|---|
-//! | neon | 39/63 | 42/69 | 65/109 | 65/104 | 27/49 | 70/120 | 80/136 | 44/74 | 57/89 | 74/128 | 39/69 | 41/67 | 12/32 |
-//! | dotprod, i8mm | 30/48 | 32/52 | 53/84 | 56/88 | 19/32 | 64/106 | 77/137 | 36/57 | 48/76 | 69/124 | 29/48 | 32/53 | 4/8 |
+//! | type | neon | dotprod, i8mm | type | neon | dotprod, i8mm | type | neon | dotprod, i8mm |
+//! |---|---|---|---|---|---|---|---|---|
+//! | Q4_0 | 38/63 | 29/48 | Q6_K | 74/128 | 69/124 | IQ1_S | 82/82 | 82/71 |
+//! | Q4_1 | 41/69 | 32/52 | IQ4_NL | 39/69 | 29/48 | IQ1_M | 114/155 | 120/142 |
+//! | Q5_0 | 63/107 | 53/84 | IQ4_XS | 41/67 | 32/53 | TQ1_0 | 76/136 | 43/69 |
+//! | Q5_1 | 65/105 | 56/88 | MXFP4 | 35/56 | 29/44 | TQ2_0 | 33/54 | 25/42 |
+//! | Q8_0 | 27/49 | 19/32 | IQ2_XXS | 84/125 | 72/108 | Q1_0 | 47/80 | 39/62 |
+//! | Q2_K | 70/120 | 64/106 | IQ2_XS | 93/162 | 91/146 | Q2_0 | 44/73 | 36/58 |
+//! | Q3_K | 79/136 | 77/137 | IQ2_S | 95/139 | 94/127 | NVFP4 | 62/115 | 55/95 |
+//! | Q4_K | 44/74 | 36/57 | IQ3_XXS | 96/138 | 89/123 | Q8_1 | 27/51 | 19/32 |
+//! | Q5_K | 56/89 | 48/76 | IQ3_S | 162/144 | 162/119 | Q8_K | 26/49 | 16/28 |
+//! | bound | 12/32 | 4/8 | | | | | | |
 //!
 //! The rest is unpacking and the float scale of every group. A core of an M1 at 3.2 GHz would read Q4_K at 12.8 GB/s:
-//! with four of them memory is the limit.
+//! with four of them memory is the limit. The types of grids wait for a load of every point, one by one.
 
 use super::layouts::Layout;
 use super::multiply::Multiply;
@@ -102,7 +110,7 @@ unsafe fn one_row<M: Multiply, L: Layout, const C: usize>(
             );
         }
         let runs = x.length % UNIT / 32;
-        if L::SMALL_BLOCK > 0 && runs > 0 {
+        if L::QUANT.block_elements < UNIT && runs > 0 {
             let mut copy = [0u8; 512];
             let rest = &row[whole * L::UNIT_BYTES..];
             copy[..rest.len()].copy_from_slice(rest);

@@ -1,5 +1,5 @@
 //! How the blocks of the types unpack with NEON: one [`Layout`] a type, in units of 256 codes. Here the common types; those
-//! whose codes are points of a grid are in [`grid`], the ternary ones and the rest in [`narrow`].
+//! whose codes are points of a grid are in [`grid`], those of very few bits and the rest in [`narrow`].
 //!
 //! SAFETY, for these files: a layout reads only the bytes of the blocks it is asked for (`head`: all blocks of a unit;
 //! `codes`: one run of 32 codes); NEON is part of aarch64.

@@ -1,8 +1,28 @@
-//! The ternary types and the formats of activations.
+//! The types of one or two bits, ternary ones, NVFP4 with its scales of eight bits, and the formats of activations.
 //!
 //! SAFETY: as in the file above this one.
 
 use super::*;
+
+/// Eight blocks of 32 with a half each, in blocks of more: `blocks` of them, `step` bytes apart, each for all its groups.
+#[inline(always)]
+unsafe fn shared_halves(unit: *const u8, blocks: usize, step: usize) -> __m256 {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let half = |run: usize| half_at(unit.add(run * blocks / 8 * step));
+        let halves = _mm_setr_epi16(
+            half(0),
+            half(1),
+            half(2),
+            half(3),
+            half(4),
+            half(5),
+            half(6),
+            half(7),
+        );
+        _mm256_cvtph_ps(halves)
+    }
+}
 
 large!(TQ2_0, bias: Some(1),
     |unit| biased(splat_half(unit.add(64)), 1.0),
@@ -49,6 +69,41 @@ unsafe fn first_digits(bytes: __m256i) -> __m256i {
         _mm256_add_epi8(above(85), above(170_u8 as i8))
     }
 }
+
+large!(Q1_0, bias: Some(1),
+    |unit| biased(shared_halves(unit, 2, 18), 1.0),
+    |unit, run| masked(bit_masks(unit.add(run / 4 * 18 + 2 + run % 4 * 4)), 2));
+
+large!(Q2_0, bias: Some(1),
+|unit| biased(shared_halves(unit, 4, 18), 1.0),
+|unit, run| {
+    // A byte to four: copies of it, shifted to where their two bits belong.
+    let bytes = _mm_loadl_epi64(unit.add(run / 2 * 18 + 2 + run % 2 * 8).cast());
+    let bytes = _mm256_cvtepu8_epi32(bytes);
+    let pairs = _mm256_or_si256(bytes, _mm256_slli_epi32::<6>(bytes));
+    masked(_mm256_or_si256(pairs, _mm256_slli_epi32::<12>(pairs)), 3)
+});
+
+large!(NVFP4, bias: None,
+|unit| {
+    let scales = |block: usize| unit.add(block * 36).cast::<i32>().read_unaligned();
+    let bytes = _mm_setr_epi32(scales(0), scales(1), scales(2), scales(3));
+    let bytes = _mm256_cvtepu8_epi16(bytes);
+    // Four bits of exponent and three of mantissa at their place in a half, whose exponents are biased by eight more.
+    let halves = _mm256_slli_epi16::<7>(_mm256_and_si256(bytes, _mm256_set1_epi16(0x7f)));
+    let not_a_number = _mm256_cmpeq_epi16(bytes, _mm256_set1_epi16(0x7f));
+    let halves = _mm256_andnot_si256(not_a_number, halves);
+    let low = _mm256_cvtph_ps(_mm256_castsi256_si128(halves));
+    let high = _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(halves));
+    Head { scales: [times(low, 128.0), times(high, 128.0)], mins: zero2() }
+},
+|unit, run| {
+    // Eight bytes twice for the first group of 16, then for the second.
+    let bytes = load16(unit.add(run / 2 * 36 + 4 + run % 2 * 16));
+    let bytes = _mm256_permute4x64_epi64::<0x50>(_mm256_castsi128_si256(bytes));
+    let nibbles = masked(_mm256_srlv_epi64(bytes, _mm256_setr_epi64x(0, 4, 0, 4)), 15);
+    looked_up(&crate::quant::mxfp4::CODES, nibbles)
+});
 
 small!(Q8_1, bias: None,
     |at| Head { scales: [halves(at, 36); 2], mins: zero2() },
