@@ -53,7 +53,7 @@ pub struct RopeOptions<'a> {
     /// YaRN on top of `scale`.
     pub yarn: Option<Yarn>,
     /// Factor on cosines and sines (`rope.scaling.attn_factor`, 1 unless told). YaRN multiplies it by
-    /// `1 + 0.1 ln(1 / scale)` on its own.
+    /// `1 + 0.1 ln(1 / scale)` on its own where `scale` is below 1.
     pub magnitude: f32,
     /// Divisors of the frequencies, one a pair (the tensor `rope_freqs.weight`; LLaMA 3, Phi 3).
     pub factors: Option<&'a [f32]>,
@@ -84,7 +84,7 @@ impl RopeOptions<'_> {
                 / (2.0 * base.ln())
         };
         let ramp = self.yarn.filter(|y| y.extrapolation != 0.0).map(|y| {
-            magnitude *= 1.0 + 0.1 * (1.0 / scale).ln();
+            magnitude *= 1.0 + 0.1 * (1.0 / scale).ln().max(0.0);
             let low = pair_of(y.original_context, y.beta_fast).floor().max(0.0);
             let high = pair_of(y.original_context, y.beta_slow)
                 .ceil()
@@ -349,6 +349,11 @@ mod tests {
         };
         let (frequencies, magnitude) = options.frequencies();
         assert!((magnitude - (1.0 + 0.1 * 4f64.ln())).abs() < 1e-12);
+        let shorter = RopeOptions {
+            scale: 2.0,
+            ..options
+        };
+        assert_eq!(shorter.frequencies().1, 1.0);
         let plain = |pair: usize| 10_000f64.powf(-(pair as f64) / 64.0);
         // 128 ln(4096 / (32 · 2π)) / (2 ln 10000) = 20.9…; with one turn 45.03…: the ramp runs from 20 to 46.
         for (pair, frequency) in frequencies.iter().enumerate() {
