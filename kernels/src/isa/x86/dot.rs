@@ -51,6 +51,9 @@ impl Dot4 for VnniVl {
 
 /// Bytes ahead of the one being read that are asked for.
 const PREFETCH: usize = 2048;
+/// Activations that leave little room in the first-level cache. Weights asked for go to the second then, and further ahead:
+/// reloading activations would wait for the same few outstanding misses as weights on their way from memory.
+const WIDE: usize = 8192;
 /// Bytes of rows that several columns go through together.
 const GROUP: usize = 16 * 1024;
 
@@ -87,10 +90,10 @@ pub unsafe fn rows<D: Dot4, L: Layout>(
     };
     let group = group.max(1);
     // Then what comes next is not the next row but the next group.
-    let ahead = if x.count == 1 {
-        PREFETCH
-    } else {
-        group * row_bytes
+    let ahead = match x.count {
+        1 if x.length > WIDE => 4 * PREFETCH,
+        1 => PREFETCH,
+        _ => group * row_bytes,
     };
     // SAFETY: whole rows of whole units or blocks, see `row`; columns below `x.count`.
     unsafe {
@@ -158,7 +161,12 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
             let mut line = 0;
             while line < L::UNIT_BYTES {
                 // A prefetch of an address outside the file does nothing.
-                _mm_prefetch::<_MM_HINT_T0>(unit.wrapping_add(ahead + line).cast());
+                let line_at = unit.wrapping_add(ahead + line).cast();
+                if C == 1 && x.length > WIDE {
+                    _mm_prefetch::<_MM_HINT_T1>(line_at);
+                } else {
+                    _mm_prefetch::<_MM_HINT_T0>(line_at);
+                }
                 line += 64;
             }
             unit_product::<D, L, C, false>(unit, 8, &columns, index, &mut sums);
