@@ -16,13 +16,8 @@ pub trait Blocks {
     const BYTES: usize = Self::QUANT.block_bytes;
     /// Bytes of 256 weights.
     const UNIT_BYTES: usize = UNIT / Self::QUANT.block_elements * Self::BYTES;
-    /// Bytes of 32 weights if blocks are that small; otherwise 0.
-    #[cfg(target_arch = "x86_64")]
-    const SMALL_BLOCK: usize = if Self::QUANT.block_elements == 32 {
-        Self::BYTES
-    } else {
-        0
-    };
+    /// Whether a row may end with a part of a unit.
+    const PARTS: bool = Self::QUANT.block_elements < UNIT;
     /// Sixteen groups of 16, not eight of 32.
     const HALVES: bool = match &Self::QUANT.codes {
         Some(codes) => codes.group == 16,

@@ -30,11 +30,7 @@ macro_rules! kernels {
 
         pub(super) const KERNELS: Kernels = Kernels {
             round,
-            dot: |quant| match quant.block_elements {
-                // The dots of x86 do not have parts of a unit in such blocks.
-                64 | 128 if cfg!(target_arch = "x86_64") => None,
-                _ => crate::isa::set::by_layout!(quant, rows as DotRows),
-            },
+            dot: |quant| crate::isa::set::by_layout!(quant, rows as DotRows),
             dot_unpacked,
             unpack: |quant| crate::isa::set::by_layout!(quant, unpack as UnpackUnit),
             tile: Some(Tile {

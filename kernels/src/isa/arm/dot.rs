@@ -110,7 +110,7 @@ unsafe fn one_row<M: Multiply, L: Layout, const C: usize>(
             );
         }
         let runs = x.length % UNIT / 32;
-        if L::QUANT.block_elements < UNIT && runs > 0 {
+        if L::PARTS && runs > 0 {
             let mut copy = [0u8; 512];
             let rest = &row[whole * L::UNIT_BYTES..];
             copy[..rest.len()].copy_from_slice(rest);

@@ -172,14 +172,14 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
             unit_product::<D, L, C, false>(unit, 8, &columns, index, &mut sums);
         }
         let runs = x.length % UNIT / 32;
-        if L::SMALL_BLOCK > 0 && runs > 0 {
+        if L::PARTS && runs > 0 {
             let unit = start.add(whole * L::UNIT_BYTES);
             // Blocks of the next row may be read, their scales are not used; beyond the end there is nothing to read.
             let mut copy = std::mem::MaybeUninit::<[u8; 512]>::uninit();
             let unit = if (end as usize) < unit as usize + L::UNIT_BYTES {
                 copy.write([0; 512]);
                 let copy = copy.as_mut_ptr().cast::<u8>();
-                std::ptr::copy_nonoverlapping(unit, copy, runs * L::SMALL_BLOCK);
+                std::ptr::copy_nonoverlapping(unit, copy, runs * L::UNIT_BYTES / 8);
                 copy.cast_const()
             } else {
                 unit
@@ -209,13 +209,13 @@ unsafe fn sum(v: __m256) -> f32 {
     }
 }
 
-/// Lanes that count when a unit has 0 ..= 8 runs.
+/// The first so many lanes, the others 0: what counts where a unit has so many groups.
 #[inline(always)]
-unsafe fn first_lanes(runs: usize, v: __m256) -> __m256 {
+unsafe fn first_lanes(count: usize, v: __m256) -> __m256 {
     // SAFETY: AVX2, as the callers'.
     unsafe {
         let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-        let counts = _mm256_cmpgt_epi32(_mm256_set1_epi32(runs as i32), lanes);
+        let counts = _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes);
         _mm256_and_ps(v, _mm256_castsi256_ps(counts))
     }
 }
@@ -248,8 +248,13 @@ unsafe fn unit_product<D: Dot4, L: Layout, const C: usize, const PART: bool>(
     unsafe {
         let mut head: Head = L::head(unit);
         if PART {
-            head.scales[0] = first_lanes(runs, head.scales[0]);
-            head.mins[0] = first_lanes(runs, head.mins[0]);
+            let groups = if L::HALVES { 2 * runs } else { runs };
+            head.scales[0] = first_lanes(groups, head.scales[0]);
+            head.mins[0] = first_lanes(groups, head.mins[0]);
+            if L::HALVES {
+                head.scales[1] = first_lanes(groups.saturating_sub(8), head.scales[1]);
+                head.mins[1] = first_lanes(groups.saturating_sub(8), head.mins[1]);
+            }
         }
         let mut scales = [[_mm256_setzero_ps(); 2]; C];
         // Scales go through memory: a load can put one in all lanes.
