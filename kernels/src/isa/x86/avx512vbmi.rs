@@ -1,5 +1,5 @@
 //! AVX-512 VNNI with VBMI and GFNI (Ice Lake, Zen 4 and later): as [`avx512`], but tables are looked up in registers,
-//! which is how the types of grids unpack here (see [`vbmi`]).
+//! which is how the types of grids unpack here (see `vbmi.rs`).
 
 use super::vbmi::{self as layouts, Layout};
 use super::{avx512, dot, has};
