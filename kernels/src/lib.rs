@@ -3,8 +3,6 @@
 pub mod attention;
 pub mod ceilings;
 pub mod compute;
-#[cfg(test)]
-mod conformance;
 pub mod cpu;
 mod gemm;
 pub mod isa;
@@ -19,3 +17,8 @@ pub use compute::{Compute, ComputeOptions, Error, FEW_COLUMNS, Matrix, Product};
 pub use gemm::select::{Path, path};
 pub use quant::QuantType;
 pub use registry::{ISAS, QUANTS, quant};
+
+#[cfg(test)]
+mod tests {
+    mod conformance;
+}

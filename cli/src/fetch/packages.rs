@@ -202,8 +202,8 @@ fn document(client: &Client, member: &Member, wheels: &Path, target: &Path) -> R
     Ok(())
 }
 
-// The stand-in for pip is a shell script.
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)] // the stand-in for pip is a shell script
 mod tests {
     use super::*;
     use crate::catalogue::HubFile;

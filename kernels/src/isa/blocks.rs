@@ -71,3 +71,21 @@ blocks!(
     q8_1::Q8_1,
     q8_k::Q8_K
 );
+
+/// The byte `index` bytes on, as an index.
+/// # Safety
+/// It must be there to read.
+#[inline(always)]
+pub unsafe fn byte(at: *const u8, index: usize) -> usize {
+    // SAFETY: the caller's.
+    unsafe { usize::from(*at.add(index)) }
+}
+
+/// Two bytes, the lower one first, as an index.
+/// # Safety
+/// They must be there to read.
+#[inline(always)]
+pub unsafe fn short(at: *const u8) -> usize {
+    // SAFETY: the caller's.
+    unsafe { usize::from(at.cast::<u16>().read_unaligned()) }
+}

@@ -19,14 +19,12 @@ macro_rules! kernels {
         use crate::isa::$arch::layouts::{self, Layout};
         use crate::isa::$arch::dot;
         use crate::isa::{
-            Columns, DotRows, Feature, Kernels, Rounded, Slab, SlabRows, Tile, TileColumns, UnpackUnit,
-            Unpacked,
+            Columns, DotRows, Kernels, Rounded, Slab, SlabRows, Tile, TileColumns, UnpackUnit, Unpacked,
         };
 
-        const NEEDS: &[Feature] = &[$(Feature {
-            name: $name,
-            detect: || crate::isa::$arch::has!($feature),
-        }),+];
+        crate::isa::set::functions_of_types! {
+            $arch [$($name $feature),+], multiply: $multiply,
+        }
 
         pub(super) const KERNELS: Kernels = Kernels {
             round,
@@ -49,31 +47,9 @@ macro_rules! kernels {
         }
 
         $(#[target_feature(enable = $feature)])+
-        unsafe fn rows<L: Layout>(
-            weights: &[u8],
-            row_bytes: usize,
-            x: &Columns<'_>,
-            out: &mut [f32],
-        ) {
-            // SAFETY: these features are what it asks for; lengths are the caller's.
-            unsafe { dot::rows::<$multiply, L>(weights, row_bytes, x, out) }
-        }
-
-        $(#[target_feature(enable = $feature)])+
         unsafe fn dot_unpacked(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
             // SAFETY: as above.
             unsafe { dot::unpacked::<$multiply>(row, x, out) }
-        }
-
-        $(#[target_feature(enable = $feature)])+
-        unsafe fn unpack<L: Layout>(
-            blocks: &[u8],
-            codes: &mut [i8],
-            scales: &mut [f32],
-            mins: &mut [f32],
-        ) {
-            // SAFETY: as above.
-            unsafe { crate::isa::$arch::unpack::<L>(blocks, codes, scales, mins) }
         }
 
         $(#[target_feature(enable = $feature)])+
@@ -86,6 +62,39 @@ macro_rules! kernels {
         unsafe fn run(slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]) {
             // SAFETY: as above.
             unsafe { $run(slab, x, sums) }
+        }
+    };
+}
+
+/// Fills the module that calls it with `NEEDS`, and with what each type's layout (`Layout` of that module) is compiled to:
+/// `rows`, a [`crate::isa::DotRows`], and `unpack`, a [`crate::isa::UnpackUnit`].
+macro_rules! functions_of_types {
+    ($arch:ident [$($name:literal $feature:tt),+], multiply: $multiply:ty,) => {
+        const NEEDS: &[crate::isa::Feature] = &[$(crate::isa::Feature {
+            name: $name,
+            detect: || crate::isa::$arch::has!($feature),
+        }),+];
+
+        $(#[target_feature(enable = $feature)])+
+        unsafe fn rows<L: Layout>(
+            weights: &[u8],
+            row_bytes: usize,
+            x: &crate::isa::Columns<'_>,
+            out: &mut [f32],
+        ) {
+            // SAFETY: these features are what it asks for; lengths are the caller's.
+            unsafe { crate::isa::$arch::dot::rows::<$multiply, L>(weights, row_bytes, x, out) }
+        }
+
+        $(#[target_feature(enable = $feature)])+
+        unsafe fn unpack<L: Layout>(
+            blocks: &[u8],
+            codes: &mut [i8],
+            scales: &mut [f32],
+            mins: &mut [f32],
+        ) {
+            // SAFETY: as above.
+            unsafe { crate::isa::$arch::unpack::<L>(blocks, codes, scales, mins) }
         }
     };
 }
@@ -107,4 +116,4 @@ macro_rules! by_layout {
     };
 }
 
-pub(super) use {by_layout, kernels};
+pub(super) use {by_layout, functions_of_types, kernels};

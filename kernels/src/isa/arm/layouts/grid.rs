@@ -31,19 +31,6 @@ unsafe fn fours<const N: usize>(points: &[[i8; 4]; N], indices: [usize; 4]) -> i
     }
 }
 
-/// The byte `index` bytes on.
-#[inline(always)]
-unsafe fn byte(at: *const u8, index: usize) -> usize {
-    // SAFETY: see the head of the file.
-    unsafe { usize::from(*at.add(index)) }
-}
-
-#[inline(always)]
-unsafe fn short(at: *const u8) -> usize {
-    // SAFETY: see the head of the file.
-    unsafe { usize::from(at.cast::<u16>().read_unaligned()) }
-}
-
 /// Bytes `first` and `second` of a vector, each eight times.
 #[inline(always)]
 unsafe fn spread(bytes: uint8x16_t, first: u8, second: u8) -> uint8x16_t {

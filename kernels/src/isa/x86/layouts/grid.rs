@@ -30,19 +30,6 @@ unsafe fn fours<const N: usize>(points: &[[i8; 4]; N], indices: [usize; 8]) -> _
     }
 }
 
-/// The byte `index` bytes on.
-#[inline(always)]
-unsafe fn byte(at: *const u8, index: usize) -> usize {
-    // SAFETY: see the head of the file.
-    unsafe { usize::from(*at.add(index)) }
-}
-
-#[inline(always)]
-unsafe fn short(at: *const u8) -> usize {
-    // SAFETY: see the head of the file.
-    unsafe { usize::from(at.cast::<u16>().read_unaligned()) }
-}
-
 #[inline(always)]
 unsafe fn word(at: *const u8) -> u32 {
     // SAFETY: see the head of the file.
