@@ -48,7 +48,7 @@ macro_rules! kernels {
 
         $(#[target_feature(enable = $feature)])+
         unsafe fn dot_unpacked(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
-            // SAFETY: as above.
+            // SAFETY: these features are what it asks for; lengths are the caller's.
             unsafe { dot::unpacked::<$multiply>(row, x, out) }
         }
 
