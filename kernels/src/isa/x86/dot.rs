@@ -6,13 +6,22 @@
 use super::layouts::{Head, Layout};
 use crate::isa::{Columns, UNIT, Unpacked};
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
-/// The instruction that differs: products of unsigned and signed bytes, added up by fours.
+/// What differs between the sets: products of unsigned and signed bytes, added up by fours, and how heads are gathered.
 pub trait Dot4: Copy {
     /// Eight sums of four products. No pair of products exceeds 16 bits: `u` ≤ 128, |`s`| ≤ 127.
     /// # Safety
     /// The CPU must have the instruction.
     unsafe fn dot4(u: __m256i, s: __m256i) -> __m256i;
+    /// A unit's scales and mins.
+    /// # Safety
+    /// The CPU must have the set's features; as [`Layout::head`].
+    #[inline(always)]
+    unsafe fn head<L: Layout>(unit: *const u8) -> Head {
+        // SAFETY: the caller's promise.
+        unsafe { L::head(unit) }
+    }
 }
 
 /// AVX2: pairs in 16 bits, then pairs of pairs in 32.
@@ -47,10 +56,15 @@ impl Dot4 for VnniVl {
         // SAFETY: the caller's promise.
         unsafe { _mm256_dpbusd_epi32(_mm256_setzero_si256(), u, s) }
     }
+    #[inline(always)]
+    unsafe fn head<L: Layout>(unit: *const u8) -> Head {
+        // SAFETY: the caller's promise.
+        unsafe { L::head_512(unit) }
+    }
 }
 
 /// Bytes ahead of the one being read that are asked for.
-const PREFETCH: usize = 2048;
+const PREFETCH: usize = 4096;
 /// Activations that leave little room in the first-level cache. Weights asked for go to the second then, and further ahead:
 /// reloading activations would wait for the same few outstanding misses as weights on their way from memory.
 const WIDE: usize = 8192;
@@ -61,6 +75,28 @@ const GROUP: usize = 16 * 1024;
 struct Sums<const C: usize> {
     products: [[__m256; 2]; C],
     lowered: [__m256; C],
+}
+
+/// Units ahead of the products that scales are made ready. They go through memory, where a load can put one in all lanes,
+/// and loads of what was stored just now would wait.
+const LEAD: usize = 4;
+
+/// The same for a type: none where a unit has so many bytes that it waits for memory, not for its scales. Blocks far ahead
+/// would be touched there before they have come.
+const fn lead<L: Layout>() -> usize {
+    if L::UNIT_BYTES > 192 { 0 } else { LEAD }
+}
+
+/// The scales of some units, products of a row's and a column's; a place is taken again after `2 * LEAD` units.
+#[repr(align(64))]
+struct Scales<const C: usize>([[MaybeUninit<[f32; 16]>; C]; 2 * LEAD]);
+
+impl<const C: usize> Scales<C> {
+    /// The 16 scales of unit `index` and column `c`.
+    #[inline(always)]
+    fn of(&mut self, index: usize, c: usize) -> *mut f32 {
+        self.0[index % (2 * LEAD)][c].as_mut_ptr().cast()
+    }
 }
 
 /// One column's data, at its start.
@@ -91,7 +127,7 @@ pub unsafe fn rows<D: Dot4, L: Layout>(
     let group = group.max(1);
     // Then what comes next is not the next row but the next group.
     let ahead = match x.count {
-        1 if x.length > WIDE => 4 * PREFETCH,
+        1 if x.length > WIDE => 2 * PREFETCH,
         1 => PREFETCH,
         _ => group * row_bytes,
     };
@@ -155,7 +191,13 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
             products: [[_mm256_setzero_ps(); 2]; C],
             lowered: [_mm256_setzero_ps(); C],
         };
+        let mut scales = Scales([[MaybeUninit::uninit(); C]; 2 * LEAD]);
+        let scales = &mut scales;
         let whole = x.length / UNIT;
+        for index in 0..whole.min(lead::<L>()) {
+            let unit = start.add(index * L::UNIT_BYTES);
+            make_scales::<D, L, C, false>(unit, 8, &columns, index, scales, &mut sums);
+        }
         for index in 0..whole {
             let unit = start.add(index * L::UNIT_BYTES);
             let mut line = 0;
@@ -169,13 +211,18 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
                 }
                 line += 64;
             }
-            unit_product::<D, L, C, false>(unit, 8, &columns, index, &mut sums);
+            let later = index + lead::<L>();
+            if later < whole {
+                let unit = start.add(later * L::UNIT_BYTES);
+                make_scales::<D, L, C, false>(unit, 8, &columns, later, scales, &mut sums);
+            }
+            unit_product::<D, L, C, false>(unit, 8, &columns, index, scales, &mut sums);
         }
         let runs = x.length % UNIT / 32;
         if L::PARTS && runs > 0 {
             let unit = start.add(whole * L::UNIT_BYTES);
             // Blocks of the next row may be read, their scales are not used; beyond the end there is nothing to read.
-            let mut copy = std::mem::MaybeUninit::<[u8; 512]>::uninit();
+            let mut copy = MaybeUninit::<[u8; 512]>::uninit();
             let unit = if (end as usize) < unit as usize + L::UNIT_BYTES {
                 copy.write([0; 512]);
                 let copy = copy.as_mut_ptr().cast::<u8>();
@@ -184,7 +231,8 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
             } else {
                 unit
             };
-            unit_product::<D, L, C, true>(unit, runs, &columns, whole, &mut sums);
+            make_scales::<D, L, C, true>(unit, runs, &columns, whole, scales, &mut sums);
+            unit_product::<D, L, C, true>(unit, runs, &columns, whole, scales, &mut sums);
         }
         for (c, out) in out[..C].iter_mut().enumerate() {
             let [even, odd] = sums.products[c];
@@ -235,18 +283,20 @@ unsafe fn product<D: Dot4>(signed: bool, codes: __m256i, x: __m256i) -> __m256 {
     }
 }
 
-/// The first `runs` runs of 32 of one unit. `PART`: there may be fewer than eight.
+/// The scales of the unit at `unit`, for its first `runs` runs, and what its mins take off. `PART`: there may be fewer than
+/// eight.
 #[inline(always)]
-unsafe fn unit_product<D: Dot4, L: Layout, const C: usize, const PART: bool>(
+unsafe fn make_scales<D: Dot4, L: Layout, const C: usize, const PART: bool>(
     unit: *const u8,
     runs: usize,
     columns: &[Column; C],
     index: usize,
+    scales: &mut Scales<C>,
     sums: &mut Sums<C>,
 ) {
     // SAFETY: as `row`.
     unsafe {
-        let mut head: Head = L::head(unit);
+        let mut head: Head = D::head::<L>(unit);
         if PART {
             let groups = if L::HALVES { 2 * runs } else { runs };
             head.scales[0] = first_lanes(groups, head.scales[0]);
@@ -256,20 +306,16 @@ unsafe fn unit_product<D: Dot4, L: Layout, const C: usize, const PART: bool>(
                 head.mins[1] = first_lanes(groups.saturating_sub(8), head.mins[1]);
             }
         }
-        let mut scales = [[_mm256_setzero_ps(); 2]; C];
-        // Scales go through memory: a load can put one in all lanes.
-        let mut spread = [[0f32; 8]; C];
         for (c, column) in columns.iter().enumerate() {
             let x = _mm256_loadu_ps(column.scales.add(index * 8));
+            let to = scales.of(index, c);
             if L::HALVES {
                 let low = _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
                 let high = _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7));
-                scales[c] = [
-                    _mm256_mul_ps(head.scales[0], low),
-                    _mm256_mul_ps(head.scales[1], high),
-                ];
+                _mm256_store_ps(to, _mm256_mul_ps(head.scales[0], low));
+                _mm256_store_ps(to.add(8), _mm256_mul_ps(head.scales[1], high));
             } else {
-                _mm256_storeu_ps(spread[c].as_mut_ptr(), _mm256_mul_ps(head.scales[0], x));
+                _mm256_store_ps(to, _mm256_mul_ps(head.scales[0], x));
             }
             if L::LOWERS {
                 let step = if L::HALVES { 16 } else { 8 };
@@ -282,33 +328,47 @@ unsafe fn unit_product<D: Dot4, L: Layout, const C: usize, const PART: bool>(
                 };
             }
         }
+    }
+}
+
+/// The first `runs` runs of 32 of one unit, whose scales are ready. `PART`: there may be fewer than eight.
+#[inline(always)]
+unsafe fn unit_product<D: Dot4, L: Layout, const C: usize, const PART: bool>(
+    unit: *const u8,
+    runs: usize,
+    columns: &[Column; C],
+    index: usize,
+    scales: &mut Scales<C>,
+    sums: &mut Sums<C>,
+) {
+    // SAFETY: as `row`.
+    unsafe {
         // Not a loop and not a closure: the number of a run must be a constant when it is compiled.
         if PART {
             for run in 0..runs {
-                run_product::<D, L, C>(unit, run, index, columns, &scales, &spread, sums);
+                run_product::<D, L, C>(unit, run, index, columns, scales, sums);
             }
         } else {
-            run_product::<D, L, C>(unit, 0, index, columns, &scales, &spread, sums);
-            run_product::<D, L, C>(unit, 1, index, columns, &scales, &spread, sums);
-            run_product::<D, L, C>(unit, 2, index, columns, &scales, &spread, sums);
-            run_product::<D, L, C>(unit, 3, index, columns, &scales, &spread, sums);
-            run_product::<D, L, C>(unit, 4, index, columns, &scales, &spread, sums);
-            run_product::<D, L, C>(unit, 5, index, columns, &scales, &spread, sums);
-            run_product::<D, L, C>(unit, 6, index, columns, &scales, &spread, sums);
-            run_product::<D, L, C>(unit, 7, index, columns, &scales, &spread, sums);
+            run_product::<D, L, C>(unit, 0, index, columns, scales, sums);
+            run_product::<D, L, C>(unit, 1, index, columns, scales, sums);
+            run_product::<D, L, C>(unit, 2, index, columns, scales, sums);
+            run_product::<D, L, C>(unit, 3, index, columns, scales, sums);
+            run_product::<D, L, C>(unit, 4, index, columns, scales, sums);
+            run_product::<D, L, C>(unit, 5, index, columns, scales, sums);
+            run_product::<D, L, C>(unit, 6, index, columns, scales, sums);
+            run_product::<D, L, C>(unit, 7, index, columns, scales, sums);
         }
     }
 }
 
-/// 32 codes times all columns. Scales come as vectors for groups of 16, in memory for groups of 32.
+/// 32 codes times all columns.
 #[inline(always)]
 unsafe fn run_product<D: Dot4, L: Layout, const C: usize>(
     unit: *const u8,
     run: usize,
     index: usize,
     columns: &[Column; C],
-    scales: &[[__m256; 2]; C],
-    spread: &[[f32; 8]; C],
+    scales: &mut Scales<C>,
     sums: &mut Sums<C>,
 ) {
     // SAFETY: as `row`.
@@ -317,13 +377,14 @@ unsafe fn run_product<D: Dot4, L: Layout, const C: usize>(
         for c in 0..C {
             let x = columns[c].codes.add(index * UNIT + run * 32);
             let x = _mm256_loadu_si256(x.cast());
+            let from = scales.of(index, c).cast_const();
             let scale = if L::HALVES {
                 // Lanes 0..4 are codes of group 2 · run, lanes 4..8 of the next.
                 let (a, b) = (run as i32 % 4 * 2, run as i32 % 4 * 2 + 1);
                 let lanes = _mm256_setr_epi32(a, a, a, a, b, b, b, b);
-                _mm256_permutevar8x32_ps(scales[c][run / 4], lanes)
+                _mm256_permutevar8x32_ps(_mm256_load_ps(from.add(run / 4 * 8)), lanes)
             } else {
-                _mm256_broadcast_ss(&spread[c][run])
+                _mm256_broadcast_ss(&*from.add(run))
             };
             let product = product::<D>(L::BIAS.is_none(), codes, x);
             let sum = &mut sums.products[c][run % 2];

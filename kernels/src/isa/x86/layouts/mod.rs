@@ -27,6 +27,14 @@ pub trait Layout: Blocks {
     /// # Safety
     /// See the head of this file.
     unsafe fn head(unit: *const u8) -> Head;
+    /// The same, where shuffles of AVX-512 gather it faster.
+    /// # Safety
+    /// See the head of this file; AVX-512 F, BW and VL.
+    #[inline(always)]
+    unsafe fn head_512(unit: *const u8) -> Head {
+        // SAFETY: the caller's promise.
+        unsafe { Self::head(unit) }
+    }
     /// Codes 32 · `run` and on.
     /// # Safety
     /// See the head of this file.
@@ -43,6 +51,12 @@ unsafe fn load16(at: *const u8) -> __m128i {
 unsafe fn load32(at: *const u8) -> __m256i {
     // SAFETY: see the head of the file.
     unsafe { _mm256_loadu_si256(at.cast()) }
+}
+
+#[inline(always)]
+unsafe fn load64(at: *const u8) -> __m512i {
+    // SAFETY: see the head of the file; AVX-512 F.
+    unsafe { _mm512_loadu_si512(at.cast()) }
 }
 
 #[inline(always)]
@@ -127,7 +141,7 @@ unsafe fn times(scales: __m256, factor: f32) -> __m256 {
 
 /// The layout of a type of 32-blocks with one scale.
 macro_rules! small {
-    ($name:ident, bias: $bias:expr, |$at:ident| $head:expr, |$block:ident| $codes:expr) => {
+    ($name:ident, bias: $bias:expr, |$at:ident| $head:expr, $(head_512: $head_512:expr,)? |$block:ident| $codes:expr) => {
         impl Layout for $name {
             const BIAS: Option<u8> = $bias;
             #[inline(always)]
@@ -135,6 +149,13 @@ macro_rules! small {
                 // SAFETY: see the head of the file.
                 unsafe { $head }
             }
+            $(
+                #[inline(always)]
+                unsafe fn head_512($at: *const u8) -> Head {
+                    // SAFETY: see the head of the file.
+                    unsafe { $head_512 }
+                }
+            )?
             #[inline(always)]
             unsafe fn codes(unit: *const u8, run: usize) -> __m256i {
                 // SAFETY: see the head of the file.
@@ -179,8 +200,17 @@ unsafe fn with_added(at: *const u8, step: usize) -> Head {
         let first = _mm_set1_epi32(0xffff);
         let scales = _mm_packus_epi32(_mm_and_si128(low, first), _mm_and_si128(high, first));
         let mins = _mm_packus_epi32(_mm_srli_epi32::<16>(low), _mm_srli_epi32::<16>(high));
-        // The sign bit of a half turned: mins are taken off.
-        let mins = _mm_xor_si128(mins, _mm_set1_epi16(i16::MIN));
+        scales_and_added(scales, mins)
+    }
+}
+
+/// Halves to scales and what is added; mins are taken off.
+#[inline(always)]
+unsafe fn scales_and_added(scales: __m128i, added: __m128i) -> Head {
+    // SAFETY: see the head of the file.
+    unsafe {
+        // The sign bit of a half turned.
+        let mins = _mm_xor_si128(added, _mm_set1_epi16(i16::MIN));
         Head {
             scales: [_mm256_cvtph_ps(scales); 2],
             mins: [_mm256_cvtph_ps(mins); 2],
@@ -188,11 +218,43 @@ unsafe fn with_added(at: *const u8, step: usize) -> Head {
     }
 }
 
+/// As [`with_added`] for blocks of 20 bytes: every fifth word is a pair. The first four lie in 64 bytes, the others in the
+/// 64 from byte 80 on.
+#[inline(always)]
+unsafe fn fifth_pairs(at: *const u8) -> Head {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let (first, second) = (load64(at), load64(at.add(80)));
+        // Scales of both, then mins of both; the sixth bit of an index chooses the second.
+        let words = _mm512_castsi256_si512(_mm256_setr_epi16(
+            0, 10, 20, 30, 32, 42, 52, 62, 1, 11, 21, 31, 33, 43, 53, 63,
+        ));
+        let halves = _mm512_castsi512_si256(_mm512_permutex2var_epi16(first, words, second));
+        scales_and_added(
+            _mm256_castsi256_si128(halves),
+            _mm256_extracti128_si256::<1>(halves),
+        )
+    }
+}
+
+/// As [`halves`] for blocks of 18 bytes: every ninth half of 128 bytes.
+#[inline(always)]
+unsafe fn ninth_halves(at: *const u8) -> __m256 {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let words = _mm512_castsi128_si512(_mm_setr_epi16(0, 9, 18, 27, 36, 45, 54, 63));
+        let halves = _mm512_permutex2var_epi16(load64(at), words, load64(at.add(64)));
+        _mm256_cvtph_ps(_mm512_castsi512_si128(halves))
+    }
+}
+
 small!(Q4_0, bias: Some(8),
     |at| biased(halves(at, 18), 8.0),
+    head_512: biased(ninth_halves(at), 8.0),
     |block| nibbles(block.add(2)));
 small!(Q4_1, bias: Some(0),
     |at| with_added(at, 20),
+    head_512: fifth_pairs(at),
     |block| nibbles(block.add(4)));
 small!(Q5_0, bias: Some(16),
     |at| biased(halves(at, 22), 16.0),
@@ -205,6 +267,7 @@ small!(Q8_0, bias: None,
     |block| load32(block.add(2)));
 small!(IQ4_NL, bias: None,
     |at| Head { scales: [halves(at, 18); 2], mins: zero2() },
+    head_512: Head { scales: [ninth_halves(at); 2], mins: zero2() },
     |block| looked_up(&crate::quant::iq4_nl::CODES, nibbles(block.add(2))));
 
 small!(MXFP4, bias: None,
@@ -245,27 +308,28 @@ unsafe fn looked_up(table: &[i8; 16], nibbles: __m256i) -> __m256i {
     }
 }
 
-/// Eight bytes as floats.
-#[inline(always)]
-unsafe fn bytes_to_floats(bytes: u64) -> __m256 {
-    // SAFETY: see the head of the file.
-    unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes as i64))) }
-}
-
-/// The 6-bit scales and mins of Q4_K and Q5_K, four bytes at a time (see `quant/q4_k.rs`).
+/// The 6-bit scales and mins of Q4_K and Q5_K (see `quant/q4_k.rs`): scales in bytes 0 to 7, mins in the others.
 #[inline(always)]
 unsafe fn k_scales(unit: *const u8) -> Head {
     // SAFETY: see the head of the file.
     unsafe {
-        let word = |at: usize| unit.add(at).cast::<u32>().read_unaligned();
-        let (a, b, c) = (word(4), word(8), word(12));
-        let scales =
-            u64::from(a & 0x3f3f_3f3f) | u64::from(c & 0x0f0f_0f0f | a >> 2 & 0x3030_3030) << 32;
-        let mins = u64::from(b & 0x3f3f_3f3f)
-            | u64::from(c >> 4 & 0x0f0f_0f0f | b >> 2 & 0x3030_3030) << 32;
+        // The block begins with two halves and three words. Four scales are the lower six bits of the first word, four mins
+        // those of the second; of the others, the third word has the lower nibbles, the first two have the upper two bits.
+        let words = load16(unit);
+        let low = _mm_shuffle_epi32::<0b11_10_11_01>(words);
+        let low = _mm_srlv_epi32(low, _mm_setr_epi32(0, 0, 0, 4));
+        let low_mask = _mm_setr_epi32(0x3f3f_3f3f, 0x0f0f_0f0f, 0x3f3f_3f3f, 0x0f0f_0f0f);
+        let high = _mm_srli_epi32::<2>(_mm_shuffle_epi32::<0b10_10_01_01>(words));
+        let high_mask = _mm_setr_epi32(0, 0x3030_3030, 0, 0x3030_3030);
+        let multiples = _mm_or_si128(_mm_and_si128(low, low_mask), _mm_and_si128(high, high_mask));
+        let float = |bytes| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+        let (scales, mins) = (
+            float(multiples),
+            float(_mm_unpackhi_epi64(multiples, multiples)),
+        );
         Head {
-            scales: [_mm256_mul_ps(splat_half(unit), bytes_to_floats(scales)); 2],
-            mins: [_mm256_mul_ps(splat_half(unit.add(2)), bytes_to_floats(mins)); 2],
+            scales: [_mm256_mul_ps(splat_half(unit), scales); 2],
+            mins: [_mm256_mul_ps(splat_half(unit.add(2)), mins); 2],
         }
     }
 }
