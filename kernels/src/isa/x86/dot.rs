@@ -374,8 +374,8 @@ unsafe fn run_product<D: Dot4, L: Layout, const C: usize>(
     // SAFETY: as `row`.
     unsafe {
         let codes = L::codes(unit, run);
-        for c in 0..C {
-            let x = columns[c].codes.add(index * UNIT + run * 32);
+        for (c, column) in columns.iter().enumerate() {
+            let x = column.codes.add(index * UNIT + run * 32);
             let x = _mm256_loadu_si256(x.cast());
             let from = scales.of(index, c).cast_const();
             let scale = if L::HALVES {
