@@ -327,9 +327,12 @@ unsafe fn k_scales(unit: *const u8) -> Head {
             float(multiples),
             float(_mm_unpackhi_epi64(multiples, multiples)),
         );
+        let factors = _mm_cvtph_ps(words);
+        let scale = _mm256_broadcastss_ps(factors);
+        let min = _mm256_broadcastss_ps(_mm_movehdup_ps(factors));
         Head {
-            scales: [_mm256_mul_ps(splat_half(unit), scales); 2],
-            mins: [_mm256_mul_ps(splat_half(unit.add(2)), mins); 2],
+            scales: [_mm256_mul_ps(scale, scales); 2],
+            mins: [_mm256_mul_ps(min, mins); 2],
         }
     }
 }
