@@ -78,7 +78,7 @@ pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
         return ExitCode::from(INTERRUPTED);
     }
     line("error", "1;31", &one_line(&error));
-    if error.is::<Usage>() {
+    if is_usage(&error) {
         line(
             "",
             "",
@@ -89,11 +89,22 @@ pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
     ExitCode::from(FAILURE)
 }
 
+/// Whether the command line is at fault, or the environment that stands in for it.
+fn is_usage(error: &anyhow::Error) -> bool {
+    let kernels = |cause: &(dyn std::error::Error + 'static)| {
+        cause
+            .downcast_ref::<gristmill_kernels::Error>()
+            .is_some_and(|error| matches!(error, gristmill_kernels::Error::UnknownIsa { .. }))
+    };
+    error.is::<Usage>() || error.chain().any(kernels)
+}
+
 /// The error and its causes on one line; a cause whose text is already part of what was said is left out.
 pub fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
-        let cause = cause.to_string();
+        let refused = cause.downcast_ref().and_then(crate::sampling::refused);
+        let cause = refused.unwrap_or_else(|| cause.to_string());
         if text.is_empty() {
             text = cause;
         } else if !text.contains(&cause) {

@@ -21,7 +21,7 @@ mod source;
 mod version;
 mod whole_file;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -41,7 +41,8 @@ Examples:
   gristmill inspect model.gguf                    what is in a file, and its licence
   gristmill help perplexity                       everything about one command
 
-Exit codes: 0 success, 1 failure, 2 wrong command line, 130 interrupted.
+Exit codes: 0 success, 1 failure, 2 wrong command line, 130 interrupted. An instruction set (--isa, GRISTMILL_ISA) \
+     that does not exist is 2, one that this processor lacks is 1.
 Environment: GRISTMILL_CACHE (folder for models), GRISTMILL_ISA (instruction set), NO_COLOR."
 )]
 struct Cli {
@@ -90,9 +91,13 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut command = options::with_negative_numbers(Cli::command());
+    let parsed = command
+        .try_get_matches_from_mut(std::env::args_os())
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return explain(&error),
+        Err(error) => return explain(&error.format(&mut command)),
     };
     match cli.command {
         Some(command) => diagnostics::report(command.run()),

@@ -2,27 +2,71 @@
 
 use crate::diagnostics::usage;
 use crate::source;
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Command};
 use gristmill_engine::speculate::MOST_GUESSES;
 use gristmill_engine::{
     CacheType, Context, ContextOptions, Model, ModelOptions, SpeculationOptions,
 };
+use gristmill_kernels::cpu;
+use gristmill_kernels::pool::MAX_THREADS;
 use std::ffi::OsString;
 use std::sync::Arc;
 
 /// Parses a count.
 pub fn whole(text: &str) -> Result<usize, String> {
     text.parse()
-        .map_err(|_| "must be a whole number".to_owned())
+        .map_err(|_| "must be a whole number of at least 0".to_owned())
 }
 
-/// Parses a thread count and other counts that can't be zero.
+/// Parses a count that can't be zero.
 pub fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("must be a whole number of at least 1".to_owned()),
         Ok(number) => Ok(number),
     }
+}
+
+/// Parses a number of threads.
+pub fn threads(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok();
+    let found = number.filter(|n| (1..=MAX_THREADS).contains(n));
+    found.ok_or_else(|| format!("must be a whole number from 1 to {MAX_THREADS}"))
+}
+
+/// Parses a text that can't be empty.
+pub fn text(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("must be a text of at least one character".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Parses the name of an instruction set, of this processor or not.
+fn isa(name: &str) -> Result<String, String> {
+    if cpu::is_known(name) {
+        return Ok(name.to_owned());
+    }
+    let names: Vec<&str> = cpu::available().map(|isa| isa.name).collect();
+    Err(format!(
+        "there is no instruction set of that name; this machine has {}",
+        names.join(", ")
+    ))
+}
+
+/// Lets `-1` be the value of every option instead of a wrong flag: what is wrong with it can then be said.
+pub fn with_negative_numbers(command: Command) -> Command {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|c| c.get_name().to_owned())
+        .collect();
+    let command = command.mut_args(|arg| {
+        let option = !arg.is_positional() && arg.get_action().takes_values();
+        arg.allow_negative_numbers(option)
+    });
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, with_negative_numbers)
+    })
 }
 
 /// Parses the name of a type that the cache can have.
@@ -36,7 +80,7 @@ pub fn cache_type() -> impl TypedValueParser<Value = CacheType> {
 #[command(next_help_heading = "Engine")]
 pub struct EngineArgs {
     /// Threads [default: the performance cores]
-    #[arg(short, long, value_name = "N", value_parser = positive)]
+    #[arg(short, long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
     /// How keys are kept [default: f16, but for 'logits' f32]
     #[arg(long, value_name = "TYPE", value_parser = cache_type())]
@@ -53,18 +97,13 @@ pub struct EngineArgs {
 #[command(next_help_heading = "Engine")]
 pub struct MoreEngineArgs {
     /// Threads for prompts [default: as --threads]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads_prompt: Option<usize>,
     /// Tokens of a prompt that are computed together [default: 512]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     pub batch: Option<usize>,
-    /// Instruction set [default: the best of this processor; see 'gristmill --version --verbose']
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "GRISTMILL_ISA",
-        hide_env_values = true
-    )]
+    /// Instruction set [default: GRISTMILL_ISA, or the best of this processor: see 'gristmill --version --verbose']
+    #[arg(long, value_name = "NAME", value_parser = isa)]
     pub isa: Option<String>,
     /// Read the file into memory instead of mapping it
     #[arg(long)]
@@ -72,6 +111,12 @@ pub struct MoreEngineArgs {
 }
 
 impl MoreEngineArgs {
+    /// Refuses an instruction set that can't be had, before anything is downloaded or opened.
+    pub fn check(&self) -> anyhow::Result<()> {
+        cpu::choose(self.isa.as_deref())?;
+        Ok(())
+    }
+
     /// How to open the model.
     pub fn model_options(&self) -> ModelOptions {
         ModelOptions {
@@ -93,7 +138,7 @@ impl MoreEngineArgs {
             batch: self.batch.unwrap_or(default.batch),
             threads,
             threads_prompt: self.threads_prompt,
-            isa: self.isa.clone().filter(|name| !name.is_empty()),
+            isa: self.isa.clone(),
             cache_keys: keys.unwrap_or(default.cache_keys),
             cache_values: values.unwrap_or(default.cache_values),
             speculation: default.speculation,
@@ -164,6 +209,11 @@ impl SpeculationArgs {
         if self.guesses.is_some() && !self.lookup && self.draft.is_none() {
             return Err(usage(
                 "--guesses needs --lookup or --draft: they make the guesses",
+            ));
+        }
+        if engine.more.batch == Some(1) && (self.lookup || self.draft.is_some()) {
+            return Err(usage(
+                "--lookup and --draft compute several tokens together, and -b 1 does not: give -b 2 or more, or neither",
             ));
         }
         let draft = match &self.draft {

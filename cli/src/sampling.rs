@@ -1,7 +1,9 @@
 //! The options that say how the next token is chosen, shared by the commands that generate and by `/params` in a chat.
 
-use crate::options::whole;
-use clap::{Args, FromArgMatches, Parser};
+use crate::diagnostics::usage;
+use crate::options::{text, whole, with_negative_numbers};
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use gristmill_engine::Error;
 use gristmill_engine::sampler::SamplerOptions;
 
 /// How the next token is chosen. What is not given keeps the engine's default.
@@ -13,96 +15,76 @@ pub struct SamplingArgs {
         long = "temp",
         visible_alias = "temperature",
         value_name = "X",
-        allow_negative_numbers = true
+        value_parser = number
     )]
     temperature: Option<f32>,
     /// Keep the K most likely tokens; 0: all [default: 40]
     #[arg(long, value_name = "K", value_parser = whole)]
     top_k: Option<usize>,
     /// Keep the most likely tokens that together have probability P; 1: all [default: 0.95]
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = number)]
     top_p: Option<f32>,
     /// Keep tokens at least P times as likely as the most likely one; 0: all [default: 0.05]
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = number)]
     min_p: Option<f32>,
     /// Start of the random numbers: the same seed gives the same text [default: another one each time]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
     /// Divide the logits of tokens that were there by X; 1: off [default: 1]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number)]
     repeat_penalty: Option<f32>,
     /// Tokens that the penalties look back at; -1: all [default: 64]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = back)]
     repeat_last_n: Option<i64>,
     /// Take X off a token's logit for each time it was there [default: 0]
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "X", value_parser = number, hide_short_help = true)]
     frequency_penalty: Option<f32>,
     /// Take X off a token's logit if it was there [default: 0]
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "X", value_parser = number, hide_short_help = true)]
     presence_penalty: Option<f32>,
-    /// Keep tokens of typical information up to probability P; 1: all [default: 1]
-    #[arg(long, value_name = "P", hide_short_help = true)]
+    /// Keep tokens of typical information up to probability P, above 0; 1: all [default: 1]
+    #[arg(long, value_name = "P", value_parser = number, hide_short_help = true)]
     typical_p: Option<f32>,
-    /// Keep tokens within X standard deviations of the largest logit; 0: all [default: 0]
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
+    /// Keep tokens within X standard deviations of the largest logit; 0 or less: all [default: 0]
+    #[arg(long, value_name = "X", value_parser = number, hide_short_help = true)]
     top_n_sigma: Option<f32>,
     /// XTC: how often the most likely tokens are left out [default: 0]
-    #[arg(long, value_name = "P", hide_short_help = true)]
+    #[arg(long, value_name = "P", value_parser = number, hide_short_help = true)]
     xtc_probability: Option<f32>,
     /// XTC: what counts among the most likely [default: 0.1]
-    #[arg(long, value_name = "P", hide_short_help = true)]
+    #[arg(long, value_name = "P", value_parser = number, hide_short_help = true)]
     xtc_threshold: Option<f32>,
     /// Move the temperature by up to X with the entropy; 0: off [default: 0]
-    #[arg(long, value_name = "X", hide_short_help = true)]
+    #[arg(long, value_name = "X", value_parser = number, hide_short_help = true)]
     dynatemp_range: Option<f32>,
     /// How steeply it moves [default: 1]
-    #[arg(long, value_name = "X", hide_short_help = true)]
+    #[arg(long, value_name = "X", value_parser = number, hide_short_help = true)]
     dynatemp_exponent: Option<f32>,
     /// DRY: strength of the penalty on repeated sequences; 0: off [default: 0]
-    #[arg(long, value_name = "X", hide_short_help = true)]
+    #[arg(long, value_name = "X", value_parser = number, hide_short_help = true)]
     dry_multiplier: Option<f32>,
-    /// DRY: how fast it grows with the length [default: 1.75]
-    #[arg(long, value_name = "X", hide_short_help = true)]
+    /// DRY: how fast it grows with the length, 1 or more [default: 1.75]
+    #[arg(long, value_name = "X", value_parser = number, hide_short_help = true)]
     dry_base: Option<f32>,
     /// DRY: length that is free of it [default: 2]
     #[arg(long, value_name = "N", value_parser = whole, hide_short_help = true)]
     dry_allowed_length: Option<usize>,
     /// DRY: tokens it looks back at; -1: all [default: -1]
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "N", value_parser = back, hide_short_help = true)]
     dry_penalty_last_n: Option<i64>,
     /// DRY: a text that breaks sequences (may be given several times) [default: newline : " *]
-    #[arg(long, value_name = "TEXT", hide_short_help = true)]
+    #[arg(long, value_name = "TEXT", value_parser = text, hide_short_help = true)]
     dry_sequence_breaker: Vec<String>,
-    /// Mirostat 1 or 2 draws the token; 0: off [default: 0]
-    #[arg(long, value_name = "N", hide_short_help = true)]
+    /// Mirostat 1 or 2 draws the token, at temperatures above 0; 0: off [default: 0]
+    #[arg(long, value_name = "N", value_parser = version, hide_short_help = true)]
     mirostat: Option<u8>,
     /// Mirostat: the surprise it aims at, in bits [default: 5]
-    #[arg(long, value_name = "X", hide_short_help = true)]
+    #[arg(long, value_name = "X", value_parser = number, hide_short_help = true)]
     mirostat_tau: Option<f32>,
     /// Mirostat: how fast it corrects itself [default: 0.1]
-    #[arg(long, value_name = "X", hide_short_help = true)]
+    #[arg(long, value_name = "X", value_parser = number, hide_short_help = true)]
     mirostat_eta: Option<f32>,
-    /// Truncating samplers leave at least N tokens [default: 1]
+    /// Truncating samplers leave at least N tokens, 1 or more [default: 1]
     #[arg(long, value_name = "N", value_parser = whole, hide_short_help = true)]
     min_keep: Option<usize>,
     /// Add X to the logit of a token; -inf bans it (may be given several times)
@@ -113,13 +95,65 @@ pub struct SamplingArgs {
     samplers: Option<String>,
 }
 
+fn number(text: &str) -> Result<f32, String> {
+    let number: Option<f32> = text.trim().parse().ok();
+    number
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| "must be a finite number, for example 0.5".to_owned())
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| format!("must be a whole number from 0 to {}", u64::MAX))
+}
+
+fn back(text: &str) -> Result<i64, String> {
+    let number: Option<i64> = text.parse().ok();
+    number
+        .filter(|number| *number >= -1)
+        .ok_or_else(|| "must be -1 (all), 0 (none) or a count".to_owned())
+}
+
+fn version(text: &str) -> Result<u8, String> {
+    let number: Option<u8> = text.parse().ok();
+    number
+        .filter(|number| *number <= 2)
+        .ok_or_else(|| "must be 0 (off), 1 or 2".to_owned())
+}
+
 fn bias(text: &str) -> Result<(u32, f32), String> {
-    let parsed = text
-        .split_once('=')
-        .and_then(|(id, bias)| Some((id.trim().parse().ok()?, bias.trim().parse().ok()?)));
-    parsed
-        .filter(|(_, bias): &(u32, f32)| !bias.is_nan())
-        .ok_or_else(|| "must be ID=X, for example 15=-2.5".to_owned())
+    let parsed = text.split_once('=').and_then(|(id, bias)| {
+        let bias = match bias.trim() {
+            "-inf" => f32::NEG_INFINITY,
+            bias => number(bias).ok()?,
+        };
+        Some((id.trim().parse().ok()?, bias))
+    });
+    parsed.ok_or_else(|| {
+        "must be ID=X with a token's id and a finite number, for example 15=-2.5, or -inf to ban it"
+            .to_owned()
+    })
+}
+
+/// The flag that sets an option of the engine.
+fn flag(option: &str) -> String {
+    let name = match option {
+        "temperature" => "temp",
+        "order" => "samplers",
+        "dynamic_temperature_range" => "dynatemp-range",
+        "dynamic_temperature_exponent" => "dynatemp-exponent",
+        "dry_sequence_breakers" => "dry-sequence-breaker",
+        other => other,
+    };
+    format!("--{}", name.replace('_', "-"))
+}
+
+/// An error of the engine about an option, in the words of the command line.
+pub fn refused(error: &Error) -> Option<String> {
+    match error {
+        Error::Sampling { option, problem } => Some(format!("{} {problem}", flag(option))),
+        _ => None,
+    }
 }
 
 impl SamplingArgs {
@@ -168,7 +202,7 @@ impl SamplingArgs {
         }
         options
             .check()
-            .map_err(|error| crate::diagnostics::usage(error.to_string()))?;
+            .map_err(|error| usage(refused(&error).unwrap_or_else(|| error.to_string())))?;
         Ok(options)
     }
 }
@@ -191,7 +225,7 @@ pub fn update(sampling: &SamplingArgs, words: &[String]) -> Result<SamplingArgs,
             .trim_start_matches("error: ")
             .to_owned()
     };
-    let matches = <Parameters as clap::CommandFactory>::command()
+    let matches = with_negative_numbers(Parameters::command())
         .try_get_matches_from(words)
         .map_err(first_line)?;
     let mut changed = sampling.clone();
@@ -298,6 +332,19 @@ mod tests {
                 .options()
                 .is_err()
         );
+    }
+
+    #[test]
+    fn every_option_of_the_engine_has_its_flag() {
+        let command = Parameters::command();
+        let known: Vec<String> = command
+            .get_arguments()
+            .filter_map(|arg| arg.get_long().map(|long| format!("--{long}")))
+            .collect();
+        let options = serde_json::to_value(SamplerOptions::default()).unwrap();
+        for option in options.as_object().unwrap().keys() {
+            assert!(known.contains(&flag(option)), "{option}");
+        }
     }
 
     #[test]

@@ -20,25 +20,22 @@ pub fn line() -> String {
 
 /// Prints the version, or everything.
 pub fn print(verbose: bool) -> Result<()> {
+    let chosen = verbose.then(|| cpu::choose(None)).transpose()?;
     let mut out = render::output();
     writeln!(out, "gristmill {}", line())?;
-    if verbose {
+    if let Some(ready) = chosen {
         let (cores, threads) = Topology::detect().describe();
-        let (ready, isa) = choice();
         writeln!(out, "\nThis machine")?;
         let facts = [
             ("processor", cpu::model_name()),
             ("cores", cores),
             ("default threads", threads),
-            ("instruction set", isa),
+            ("instruction set", choice(ready)),
         ];
         for (label, value) in facts {
             writeln!(out, "  {label:15}  {value}")?;
         }
-        if let Some(ready) = ready {
-            write!(out, "\n{}", kernels(ready))?;
-        }
-        writeln!(out)?;
+        writeln!(out, "\n{}", kernels(ready))?;
     }
     out.flush()?;
     if verbose {
@@ -48,12 +45,8 @@ pub fn print(verbose: bool) -> Result<()> {
 }
 
 /// The instruction set that is used, and why.
-fn choice() -> (Option<Ready>, String) {
+fn choice(ready: Ready) -> String {
     let best = cpu::available().last().map_or("scalar", |isa| isa.name);
-    let ready = match cpu::choose(None) {
-        Ok(ready) => ready,
-        Err(error) => return (None, format!("none that can be used: {error}")),
-    };
     let name = ready.isa().name;
     let why = if cpu::forced().is_none() {
         "the best that this processor has".to_owned()
@@ -62,7 +55,7 @@ fn choice() -> (Option<Ready>, String) {
     } else {
         format!("forced by GRISTMILL_ISA; the best that this processor has is {best}")
     };
-    (Some(ready), format!("{name}, {why}"))
+    format!("{name}, {why}")
 }
 
 /// For one, a few and many columns of input: which kernel takes which types.

@@ -98,6 +98,14 @@ pub enum Error {
     /// An option has a value that makes no sense.
     #[error("{0}")]
     Option(String),
+    /// A sampling option has a value that makes no sense.
+    #[error("{option} {problem}")]
+    Sampling {
+        /// The field of [`SamplerOptions`](crate::sampler::SamplerOptions).
+        option: &'static str,
+        /// What follows its name in a sentence: its value, and what is allowed.
+        problem: String,
+    },
     /// The draft model can't guess for this model.
     #[error("this draft model is of no use here: {0}")]
     Draft(String),

@@ -37,40 +37,45 @@ impl MemoryPlan {
     }
 }
 
-impl fmt::Display for MemoryPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl MemoryPlan {
+    /// What is needed and, where it does not fit, what helps; `smaller` says in the caller's words how to have a context
+    /// of the size that it is given.
+    pub fn describe(&self, smaller: impl Fn(usize) -> String) -> String {
         let Self {
             weights,
             cache,
             scratch,
             ..
         } = *self;
-        write!(
-            f,
+        let mut text = format!(
             "a context of {} needs {} (weights {}, cache {}, scratch {})",
             self.context_length,
             bytes(self.total()),
             bytes(weights),
             bytes(cache),
             bytes(scratch)
-        )?;
+        );
         let Some(available) = self.available else {
-            return Ok(());
+            return text;
         };
-        write!(f, "; {} are available", bytes(available))?;
-        if self.fits() {
-            return Ok(());
+        text += &format!("; {} are available", bytes(available));
+        if !self.fits() {
+            text += &match self.fitting_context {
+                0 => ": too little for this model (a smaller batch, --batch, needs less scratch)"
+                    .to_owned(),
+                n => format!(
+                    ": {} would fit, and --cache-type-k q8_0 --cache-type-v q8_0 halve the cache",
+                    smaller(n)
+                ),
+            };
         }
-        match self.fitting_context {
-            0 => write!(
-                f,
-                ": too little for this model (a smaller batch, --batch, needs less scratch)"
-            ),
-            n => write!(
-                f,
-                ": -c {n} would fit, and --cache-type-k q8_0 --cache-type-v q8_0 halve the cache"
-            ),
-        }
+        text
+    }
+}
+
+impl fmt::Display for MemoryPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe(|n| format!("-c {n}")))
     }
 }
 
@@ -200,6 +205,8 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in: {text}");
         }
+        let other = plan.describe(|n| format!("a book of {n}"));
+        assert!(other.contains("a book of 40960 would fit") && !other.contains("-c "));
         assert!(
             MemoryPlan {
                 available: None,

@@ -13,7 +13,7 @@ use crate::gemm::{self, Hands};
 use crate::isa::float::{Entered, Floats};
 use crate::isa::{Isa, Ready};
 use crate::ops::{self, Activation};
-use crate::pool::{Grid, Team, performance_cores};
+use crate::pool::{Grid, MAX_THREADS, Team, performance_cores};
 use crate::quant::QuantType;
 
 /// Up to so many columns a product is computed column by column, straight from the file's bytes.
@@ -22,15 +22,35 @@ pub const FEW_COLUMNS: usize = 16;
 /// What can be wrong with a request for arithmetic.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The instruction set isn't known or this CPU doesn't have it.
-    #[error("instruction set {name:?}: {problem}; this machine has {available}")]
-    Isa {
+    /// No instruction set has this name.
+    #[error(
+        "{asked} {name:?}: there is no instruction set of that name; this machine has {available}"
+    )]
+    UnknownIsa {
+        /// Who asked: "instruction set", or the environment variable.
+        asked: &'static str,
         /// As asked for.
         name: String,
-        /// What is wrong with it.
-        problem: &'static str,
         /// The names that would work.
         available: String,
+    },
+    /// This CPU doesn't have the instruction set, or the build is for another kind of CPU.
+    #[error("{asked} {name:?}: {problem}; this machine has {available}")]
+    Isa {
+        /// Who asked: "instruction set", or the environment variable.
+        asked: &'static str,
+        /// As asked for.
+        name: String,
+        /// What stands against it.
+        problem: String,
+        /// The names that would work.
+        available: String,
+    },
+    /// More threads than a team can have.
+    #[error("{threads} threads can't work together; ask for 1 to {MAX_THREADS}")]
+    TooManyThreads {
+        /// How many were asked for.
+        threads: usize,
     },
     /// The system refused a thread.
     #[error("could not start {threads} threads: {source}; ask for fewer with -t")]
@@ -63,6 +83,11 @@ pub struct ComputeOptions {
     pub threads_prompt: Option<usize>,
     /// Name of the instruction set; `None`: what `GRISTMILL_ISA` says, else the best.
     pub isa: Option<String>,
+}
+
+/// Threads where nobody asks for a number.
+fn most_useful() -> usize {
+    performance_cores().min(MAX_THREADS)
 }
 
 /// A matrix in the file: `rows` rows of `cols` weights each.
@@ -160,9 +185,12 @@ impl Compute {
     /// Chooses the instruction set and starts the threads.
     pub fn new(options: &ComputeOptions) -> Result<Compute, Error> {
         let ready = cpu::choose(options.isa.as_deref())?;
-        let threads = options.threads.unwrap_or_else(performance_cores).max(1);
+        let threads = options.threads.unwrap_or_else(most_useful).max(1);
         let threads_prompt = options.threads_prompt.unwrap_or(threads).max(1);
         let most = threads.max(threads_prompt);
+        if most > MAX_THREADS {
+            return Err(Error::TooManyThreads { threads: most });
+        }
         let team = Team::new(most).map_err(|source| Error::Threads {
             threads: most,
             source,

@@ -16,6 +16,30 @@ pub fn forced() -> Option<String> {
         .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("auto"))
 }
 
+/// The instruction sets of the processors that this build is not for.
+const ELSEWHERE: (&str, &[&str]) = if cfg!(target_arch = "aarch64") {
+    (
+        "x86_64",
+        &["avx2", "avxvnni", "avx512vl", "avx512", "avx512vbmi"],
+    )
+} else {
+    ("aarch64", &["neon", "dotprod", "i8mm"])
+};
+
+/// Whether a name means something: an instruction set, of this build or of one for another kind of processor, or `auto`.
+pub fn is_known(name: &str) -> bool {
+    let of_isas = ISAS.iter().map(|isa| isa.name);
+    of_isas
+        .chain(ELSEWHERE.1.iter().copied())
+        .chain(["auto"])
+        .any(|known| plain(known) == plain(name))
+}
+
+/// `avx-vnni`, `avx_vnni` and `AVXVNNI` are one name.
+fn plain(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['-', '_'], "")
+}
+
 /// The instruction set named `asked`, or else by the environment variable `GRISTMILL_ISA`, or else the best.
 pub fn choose(asked: Option<&str>) -> Result<Ready, Error> {
     let environment = forced();
@@ -25,21 +49,32 @@ pub fn choose(asked: Option<&str>) -> Result<Ready, Error> {
         // The scalar set is always there.
         _ => best().map_or("scalar", |ready| ready.isa().name),
     };
-    // `avx-vnni`, `avx_vnni` and `avxvnni` are one name.
-    let plain = |name: &str| name.to_ascii_lowercase().replace(['-', '_'], "");
-    let refuse = |problem| Error::Isa {
-        name: name.to_string(),
-        problem,
-        available: available()
-            .map(|isa| isa.name)
-            .collect::<Vec<_>>()
-            .join(", "),
+    let by = if asked.is_some() {
+        "instruction set"
+    } else {
+        "GRISTMILL_ISA"
     };
-    let Some(isa) = ISAS.iter().find(|isa| plain(isa.name) == plain(name)) else {
-        return Err(refuse("no such name"));
-    };
-    isa.ready()
-        .ok_or_else(|| refuse("this CPU doesn't have it"))
+    let all: Vec<&str> = available().map(|isa| isa.name).collect();
+    if !is_known(name) {
+        return Err(Error::UnknownIsa {
+            asked: by,
+            name: name.to_owned(),
+            available: all.join(", "),
+        });
+    }
+    let isa = ISAS.iter().find(|isa| plain(isa.name) == plain(name));
+    isa.and_then(|isa| isa.ready()).ok_or_else(|| Error::Isa {
+        asked: by,
+        name: name.to_owned(),
+        problem: match isa {
+            None => format!("it belongs to builds for {}", ELSEWHERE.0),
+            Some(isa) => {
+                let missing: Vec<_> = isa.missing().collect();
+                format!("this CPU lacks {}", missing.join(", "))
+            }
+        },
+        available: all.join(", "),
+    })
 }
 
 /// The processor's name as its maker gives it, or else its architecture.
@@ -99,5 +134,10 @@ mod tests {
             "{error}"
         );
         assert_eq!(choose(Some("SCALAR")).unwrap().isa().name, "scalar");
+        assert!(is_known("avx-512-VBMI") && is_known("i8mm") && is_known("auto"));
+        assert!(!is_known("mmx") && !is_known(""));
+        let error = choose(Some(ELSEWHERE.1[0])).unwrap_err().to_string();
+        assert!(error.contains("builds for"), "{error}");
+        assert!(ISAS.iter().all(|isa| !ELSEWHERE.1.contains(&isa.name)));
     }
 }

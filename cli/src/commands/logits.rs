@@ -73,6 +73,7 @@ impl Logits {
             (None, Some(file)) => parse_ids(&crate::input::text_file(file)?)?,
             (None, None) => return Err(usage("--ids or --ids-file is needed")),
         };
+        self.engine.more.check()?;
         if let Some(file) = &self.out {
             // Better now than after all the computing.
             whole_file::check(file)?;

@@ -84,6 +84,7 @@ impl Perplexity {
         if self.context < 4 {
             return Err(usage("a window needs at least 4 tokens (-c)"));
         }
+        self.engine.more.check()?;
         if let Some(file) = &self.resume {
             // Better now than after the first windows.
             whole_file::check(file)?;

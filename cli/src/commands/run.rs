@@ -1,7 +1,7 @@
 //! `gristmill run`: a plain completion of a text, without a chat template.
 
 use crate::diagnostics::{Interrupted, note};
-use crate::options::{EngineArgs, SpeculationArgs, positive, whole};
+use crate::options::{EngineArgs, SpeculationArgs, positive, text, whole};
 use crate::sampling::SamplingArgs;
 use crate::{input, interrupt, render, source};
 use anyhow::Result;
@@ -52,7 +52,7 @@ pub struct Run {
     #[arg(short, long, value_name = "N", value_parser = positive)]
     context: Option<usize>,
     /// End at this text (may be given several times)
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     stop: Vec<String>,
     /// Go on after a token that ends the text
     #[arg(long)]
@@ -109,6 +109,8 @@ struct Times {
 impl Run {
     /// Completes the text.
     pub fn run(self) -> Result<()> {
+        let sampler = self.sampling.options()?;
+        self.engine.more.check()?;
         let text = match (&self.prompt, &self.file) {
             (Some(text), _) => text.clone(),
             (None, Some(file)) => input::text_file(file)?,
@@ -132,7 +134,7 @@ impl Run {
             stop: self.stop.clone(),
             ignore_end: self.ignore_end,
             show_special: self.show_special,
-            sampler: self.sampling.options()?,
+            sampler,
         };
         let mut out = render::output();
         if self.echo {

@@ -1,6 +1,6 @@
 //! The commands that measure: `perplexity`, `logits`, `bench`.
 
-use crate::program::{Place, keys};
+use crate::program::{Place, gristmill, keys};
 use gristmill_gguf::Gguf;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
@@ -278,11 +278,50 @@ fn bench_refuses_what_it_cannot_measure() {
     ] {
         place.run("bench", wrong).assert().code(2).stdout("");
     }
+    for (wrong, part) in [
+        (&["bench", "-t", "3000"][..], "from 1 to 1024"),
+        (&["bench", "-p", "-1"], "at least 0"),
+        (&["bench", "-n", "-1"], "at least 0"),
+        (&["bench", "-r", "-1"], "at least 1"),
+        (&["bench", "--isa", "mmx"], "no instruction set"),
+        (
+            &["perplexity", "-f", "x", "--chunks", "-1"],
+            "whole number of at least 1",
+        ),
+    ] {
+        gristmill(place.folder.path())
+            .args([&wrong[..1], &["nowhere.gguf"], &wrong[1..]].concat())
+            .assert()
+            .code(2)
+            .stdout("")
+            .stderr(contains(part));
+    }
+}
+
+/// No machine has the memory for this; what is advised is what this command has.
+#[test]
+fn bench_without_memory_names_its_own_flags() {
+    let place = Place::new();
     place
-        .run("bench", &["-p", "8", "-n", "0", "-r", "1", "--isa", "mmx"])
+        .run("bench", &["-p", "0", "-n", "1", "-d", "90000000000"])
         .assert()
         .code(1)
-        .stderr(contains("mmx"));
+        .stdout("")
+        .stderr(
+            contains("-d plus the larger of -p and -n of at most ").and(contains(" -c ").not()),
+        );
+}
+
+#[test]
+fn a_page_without_tests_prints_no_table() {
+    let place = Place::new();
+    let page = place.path("page.html");
+    place
+        .run("bench", &["-p", "0", "-n", "0", "--html", &page])
+        .assert()
+        .success()
+        .stdout("");
+    assert!(fs::read_to_string(&page).unwrap().contains("<td>q4_k"));
 }
 
 #[test]

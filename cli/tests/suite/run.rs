@@ -128,6 +128,185 @@ fn wrong_use_of_the_engine_commands_ends_in_exit_code_2() {
     }
 }
 
+/// What is wrong is said with the flag as it is typed and with what is allowed, before a model is looked for.
+#[test]
+fn values_that_make_no_sense_are_refused_by_their_flags() {
+    let place = Place::new();
+    let above_zero = "above 0";
+    let finite = "a finite number";
+    let wrong: &[(&[&str], &[&str])] = &[
+        (&["-t", "5000"], &["--threads", "from 1 to 1024"]),
+        (&["-t", "-1"], &["--threads", "from 1 to 1024"]),
+        (
+            &["--threads-prompt", "5000"],
+            &["--threads-prompt", "from 1 to 1024"],
+        ),
+        (&["-b", "-1"], &["--batch", "at least 1"]),
+        (&["-n", "-1"], &["--tokens", "at least 0"]),
+        (&["--stop", ""], &["--stop", "at least one character"]),
+        (
+            &["--min-keep", "0"],
+            &["--min-keep is 0", "from 1 to 1048576"],
+        ),
+        (
+            &["--min-keep", "99999999999"],
+            &["--min-keep", "from 1 to 1048576"],
+        ),
+        (
+            &["--samplers", ""],
+            &["--samplers names no sampler", "temperature"],
+        ),
+        (&["--samplers", ";;"], &["--samplers names no sampler"]),
+        (
+            &["--samplers", "top_k;magic"],
+            &["--samplers names 'magic'", "top_p"],
+        ),
+        (&["--temp", "-1"], &["--temp is -1", "at least 0"]),
+        (&["--temp", "x"], &["--temp", finite]),
+        (&["--temp", "nan"], &["--temp", finite]),
+        (&["--temp", "inf"], &["--temp", finite]),
+        (&["--temp", "1e39"], &["--temp", finite]),
+        (&["--top-p", "2"], &["--top-p is 2", "from 0 to 1"]),
+        (&["--typical-p", "0"], &["--typical-p is 0", above_zero]),
+        (&["--xtc-probability", "-1"], &["--xtc-probability is -1"]),
+        (
+            &["--xtc-probability", "1", "--xtc-threshold", "0"],
+            &["--xtc-threshold is 0", above_zero],
+        ),
+        (&["--dynatemp-range", "-1"], &["--dynatemp-range is -1"]),
+        (&["--dry-base", "0"], &["--dry-base is 0", "at least 1"]),
+        (
+            &["--dry-sequence-breaker", ""],
+            &["--dry-sequence-breaker", "at least one character"],
+        ),
+        (
+            &["--frequency-penalty", "nan"],
+            &["--frequency-penalty", finite],
+        ),
+        (
+            &["--presence-penalty", "inf"],
+            &["--presence-penalty", finite],
+        ),
+        (
+            &["--repeat-penalty", "0"],
+            &["--repeat-penalty is 0", above_zero],
+        ),
+        (
+            &["--repeat-last-n", "-2"],
+            &["--repeat-last-n", "-1 (all), 0 (none) or a count"],
+        ),
+        (&["--mirostat", "3"], &["--mirostat", "0 (off), 1 or 2"]),
+        (
+            &["--temp", "0", "--mirostat", "2"],
+            &["--mirostat is 2", "at temperature 0"],
+        ),
+        (
+            &["--seed", "-1"],
+            &["--seed", "from 0 to 18446744073709551615"],
+        ),
+        (
+            &["--seed=-1"],
+            &["--seed", "from 0 to 18446744073709551615"],
+        ),
+        (&["--logit-bias", "5=inf"], &["--logit-bias", finite]),
+        (&["--logit-bias", "5=1e40"], &["--logit-bias", finite]),
+        (&["--logit-bias", "5=-1e40"], &["--logit-bias", finite]),
+        (&["--logit-bias", "5=nan"], &["--logit-bias", finite]),
+        (&["--logit-bias", "-5=1"], &["--logit-bias", "token's id"]),
+        (&["--isa", ""], &["--isa", "no instruction set", "scalar"]),
+        (
+            &["--isa", "foo"],
+            &["'foo'", "--isa", "no instruction set", "scalar"],
+        ),
+    ];
+    for (arguments, parts) in wrong {
+        let assert = gristmill(place.folder.path())
+            .args(["run", "nowhere.gguf", "-p", "a"])
+            .args(*arguments)
+            .assert()
+            .code(2)
+            .stdout("");
+        let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        for part in *parts {
+            assert!(stderr.contains(part), "{arguments:?}: {stderr}");
+        }
+        assert!(
+            !stderr.contains("340282") && !stderr.contains("literal"),
+            "{stderr}"
+        );
+    }
+    for (arguments, part) in [
+        (&["--lookup", "-b", "1"], "-b 2"),
+        (&["--draft=x", "-b", "1"], "-b 2"),
+    ] {
+        place
+            .run("run", &[&["-p", "a"][..], arguments].concat())
+            .assert()
+            .code(2)
+            .stdout("")
+            .stderr(contains(part));
+    }
+    // Where the model is what stands against it.
+    place
+        .run("run", &["-p", "a", "--logit-bias", "99999=1"])
+        .assert()
+        .code(1)
+        .stderr(contains("--logit-bias is 99999=1"));
+    // What llama.cpp means by these is obeyed.
+    let off = ["-p", "a", "-n", "1", "--top-n-sigma", "-1"];
+    place.run("run", &off).assert().success();
+}
+
+/// A name that means nothing is a wrong command line; a set that this machine can't have is a failure.
+#[test]
+fn instruction_sets_that_cannot_be_had() {
+    let place = Place::new();
+    let elsewhere = if cfg!(target_arch = "aarch64") {
+        "avx2"
+    } else {
+        "neon"
+    };
+    let lacking = gristmill_kernels::ISAS.iter().find(|isa| !isa.detect());
+    let some = ["-p", "a", "-n", "1"];
+    let model = [place.model.to_str().unwrap()];
+    let mut cases = vec![
+        ("foo", 2, "no instruction set of that name".to_owned()),
+        (elsewhere, 1, "belongs to builds for".to_owned()),
+    ];
+    match lacking {
+        Some(isa) => cases.push((isa.name, 1, "this CPU lacks".to_owned())),
+        None => println!("skipped: this CPU has every set"),
+    }
+    for (name, code, part) in cases {
+        let run = [&["run"], &model[..], &some, &["--isa", name]].concat();
+        let by_flag = gristmill(place.folder.path()).args(run).assert();
+        by_flag
+            .code(code)
+            .stdout("")
+            .stderr(contains(part.as_str()).and(contains(name)));
+        for arguments in [
+            [&["run"], &model[..], &some].concat(),
+            vec!["--version", "--verbose"],
+        ] {
+            let by_variable = gristmill(place.folder.path())
+                .args(arguments)
+                .env("GRISTMILL_ISA", name)
+                .assert();
+            by_variable.code(code).stdout("").stderr(
+                contains(part.as_str())
+                    .and(contains("GRISTMILL_ISA"))
+                    .and(contains(name)),
+            );
+        }
+    }
+    // The flag is what counts.
+    place
+        .run("run", &[&some[..], &["--isa", "scalar"]].concat())
+        .env("GRISTMILL_ISA", "foo")
+        .assert()
+        .success();
+}
+
 #[test]
 fn what_a_model_argument_may_be() {
     let place = Place::new();

@@ -111,6 +111,23 @@ fn the_commands_of_a_chat() {
     screen.wait_for("/regen");
     screen.press("/params --temp 0.5 --top-k 7\r");
     screen.wait_for("--temp 0.5 --top-k 7");
+    // What is wrong is said as on the command line, and the chat goes on.
+    for (wrong, complaint) in [
+        ("--temp -1", "--temp is -1; it must be"),
+        ("--temp nan", "must be a finite number"),
+        ("--samplers ;;", "--samplers names no sampler"),
+        ("--samplers=", "--samplers names no sampler"),
+        ("--min-keep 0", "--min-keep is 0; it must be"),
+        ("--temp 0 --mirostat 2", "--mirostat is 2; it must be"),
+        ("--seed -1", "from 0 to 18446744073709551615"),
+        ("--logit-bias 5=inf", "must be ID=X"),
+    ] {
+        screen.press(&format!("/params {wrong}\r"));
+        screen.wait_for("error: ");
+        screen.wait_for(complaint);
+    }
+    screen.press("/params\r");
+    screen.wait_for("--temp 0.5 --top-k 7");
     screen.press("/system Be brief.\r");
     screen.wait_for("is set");
     screen.press("hello\r");

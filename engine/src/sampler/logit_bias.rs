@@ -12,15 +12,13 @@ pub static KIND: SamplerKind = SamplerKind {
     build: |options, setup| {
         for &(id, bias) in &options.logit_bias {
             if id as usize >= setup.vocab_size {
-                return Err(Error::Option(format!(
-                    "logit bias for token {id}, but the vocabulary has {} tokens",
-                    setup.vocab_size
-                )));
-            }
-            if bias.is_nan() || bias == f32::INFINITY {
-                return Err(Error::Option(format!(
-                    "the logit bias for token {id} is {bias}; it must be a number, or -inf to ban the token"
-                )));
+                return Err(Error::Sampling {
+                    option: "logit_bias",
+                    problem: format!(
+                        "is {id}={bias}; the vocabulary has ids from 0 to {}",
+                        setup.vocab_size.saturating_sub(1)
+                    ),
+                });
             }
         }
         Ok((!options.logit_bias.is_empty())

@@ -1,5 +1,7 @@
 //! What a user can set about sampling. Serde names are the field names, so that a chat's settings can be saved.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Role, SAMPLERS, SamplerKind, sampler};
@@ -13,7 +15,7 @@ pub struct SamplerOptions {
     pub seed: Option<u64>,
     /// Names of samplers, separated by `;`, in the order in which they work. One that is left out is not used.
     pub order: String,
-    /// Divides the logits; 0 or less takes the most likely token always.
+    /// Divides the logits; 0 takes the most likely token always.
     pub temperature: f32,
     /// Lets the temperature move by this much up and down with the entropy; 0: it doesn't move.
     pub dynamic_temperature_range: f32,
@@ -45,7 +47,7 @@ pub struct SamplerOptions {
     pub presence_penalty: f32,
     /// Strength of DRY, which punishes repeating sequences; 0: off.
     pub dry_multiplier: f32,
-    /// How fast the DRY penalty grows with the length of the repetition.
+    /// How fast the DRY penalty grows with the length of the repetition, at least 1.
     pub dry_base: f32,
     /// Repetitions up to this length are free of the DRY penalty.
     pub dry_allowed_length: usize,
@@ -63,6 +65,9 @@ pub struct SamplerOptions {
     #[serde(with = "bias")]
     pub logit_bias: Vec<(u32, f32)>,
 }
+
+/// The most tokens that truncating samplers can be told to leave: more than any vocabulary has.
+pub const MOST_KEPT: usize = 1 << 20;
 
 /// The order of samplers that is used unless another is asked for.
 pub const DEFAULT_ORDER: &str = "penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature";
@@ -109,79 +114,113 @@ impl SamplerOptions {
         }
     }
 
-    /// Refuses values that make no sense; the error names the option and what is allowed.
+    /// Refuses values that make no sense; [`Error::Sampling`] names the option and what is allowed.
     pub fn check(&self) -> Result<(), Error> {
-        let within = |name: &str, value: f32, low: f32, high: f32| {
-            if value.is_finite() && (low..=high).contains(&value) {
-                Ok(())
-            } else if high == f32::MAX {
-                Err(Error::Option(format!(
-                    "{name} is {value}; it must be a number of at least {low}"
-                )))
-            } else {
-                Err(Error::Option(format!(
-                    "{name} is {value}; it must be between {low} and {high}"
-                )))
-            }
+        let ok = |fine: bool, option, is: &dyn Display, allowed: &str| {
+            let problem = || format!("is {is}; it must be {allowed}");
+            fine.then_some(()).ok_or_else(|| Error::Sampling {
+                option,
+                problem: problem(),
+            })
         };
-        let finite = |name: &str, value: f32| within(name, value, f32::MIN, f32::MAX);
-        finite("temperature", self.temperature)?;
-        within(
+        let within = |option, value: f32, low: f32, high: f32| {
+            let allowed = format!("a number from {low} to {high}");
+            ok((low..=high).contains(&value), option, &value, &allowed)
+        };
+        let least = |option, value: f32, low: f32| {
+            let allowed = format!("a finite number of at least {low}");
+            ok(value.is_finite() && value >= low, option, &value, &allowed)
+        };
+        let above = |option, value: f32, high: f32, allowed: &str| {
+            let fine = value.is_finite() && value > 0.0 && value <= high;
+            ok(fine, option, &value, allowed)
+        };
+        let finite = |option, value: f32| ok(value.is_finite(), option, &value, "a finite number");
+        let back =
+            |option, value: i64| ok(value >= -1, option, &value, "-1 (all), 0 (none) or a count");
+        least("temperature", self.temperature, 0.0)?;
+        least(
             "dynamic_temperature_range",
             self.dynamic_temperature_range,
             0.0,
-            f32::MAX,
         )?;
-        within(
+        least(
             "dynamic_temperature_exponent",
             self.dynamic_temperature_exponent,
             0.0,
-            f32::MAX,
         )?;
         within("top_p", self.top_p, 0.0, 1.0)?;
         within("min_p", self.min_p, 0.0, 1.0)?;
-        within("typical_p", self.typical_p, 0.0, 1.0)?;
+        above(
+            "typical_p",
+            self.typical_p,
+            1.0,
+            "a number above 0, up to 1 (off)",
+        )?;
         finite("top_n_sigma", self.top_n_sigma)?;
         within("xtc_probability", self.xtc_probability, 0.0, 1.0)?;
         within("xtc_threshold", self.xtc_threshold, 0.0, 1.0)?;
-        if !(self.repeat_penalty.is_finite() && self.repeat_penalty > 0.0) {
-            return Err(Error::Option(format!(
-                "repeat_penalty is {}; it must be a number above 0 (1 turns it off)",
-                self.repeat_penalty
-            )));
-        }
+        ok(
+            self.xtc_threshold > 0.0 || self.xtc_probability == 0.0,
+            "xtc_threshold",
+            &self.xtc_threshold,
+            "above 0 (0.05 to 0.5 are usual), or only the least likely token would be left",
+        )?;
+        ok(
+            (1..=MOST_KEPT).contains(&self.min_keep),
+            "min_keep",
+            &self.min_keep,
+            &format!("a whole number from 1 to {MOST_KEPT}"),
+        )?;
+        above(
+            "repeat_penalty",
+            self.repeat_penalty,
+            f32::MAX,
+            "a finite number above 0 (1 turns it off)",
+        )?;
         finite("frequency_penalty", self.frequency_penalty)?;
         finite("presence_penalty", self.presence_penalty)?;
-        within("dry_multiplier", self.dry_multiplier, 0.0, f32::MAX)?;
-        within("dry_base", self.dry_base, 0.0, f32::MAX)?;
-        within("mirostat_tau", self.mirostat_tau, 0.0, f32::MAX)?;
-        within("mirostat_eta", self.mirostat_eta, 0.0, f32::MAX)?;
-        for (name, value) in [
-            ("repeat_last_n", self.repeat_last_n),
-            ("dry_penalty_last_n", self.dry_penalty_last_n),
-        ] {
-            if value < -1 {
-                return Err(Error::Option(format!(
-                    "{name} is {value}; it must be -1 (all), 0 (none) or a count"
-                )));
-            }
-        }
-        if self.mirostat > 2 {
-            return Err(Error::Option(format!(
-                "mirostat is {}; it must be 0 (off), 1 or 2",
-                self.mirostat
-            )));
-        }
-        if self.dry_sequence_breakers.iter().any(String::is_empty) {
-            return Err(Error::Option(
-                "a DRY sequence breaker is empty; give a text, or none at all".to_owned(),
-            ));
+        back("repeat_last_n", self.repeat_last_n)?;
+        least("dry_multiplier", self.dry_multiplier, 0.0)?;
+        least("dry_base", self.dry_base, 1.0)?;
+        back("dry_penalty_last_n", self.dry_penalty_last_n)?;
+        ok(
+            !self.dry_sequence_breakers.iter().any(String::is_empty),
+            "dry_sequence_breakers",
+            &"empty",
+            "a text (or there must be none at all)",
+        )?;
+        ok(
+            self.mirostat <= 2,
+            "mirostat",
+            &self.mirostat,
+            "0 (off), 1 or 2",
+        )?;
+        ok(
+            self.mirostat == 0 || self.temperature > 0.0,
+            "mirostat",
+            &self.mirostat,
+            "0 (off) at temperature 0, where the most likely token is always taken",
+        )?;
+        least("mirostat_tau", self.mirostat_tau, 0.0)?;
+        least("mirostat_eta", self.mirostat_eta, 0.0)?;
+        for &(id, bias) in &self.logit_bias {
+            ok(
+                bias.is_finite() || bias == f32::NEG_INFINITY,
+                "logit_bias",
+                &format!("{id}={bias}"),
+                "a finite number, or -inf to ban the token",
+            )?;
         }
         self.chain().map(drop)
     }
 
     /// The samplers that may take part, in order; options can still turn each of them off.
     pub(super) fn chain(&self) -> Result<Vec<&'static SamplerKind>, Error> {
+        let wrong = |problem| Error::Sampling {
+            option: "order",
+            problem,
+        };
         let mut ordered: Vec<&'static SamplerKind> = Vec::new();
         for name in self
             .order
@@ -197,17 +236,21 @@ impl SamplerOptions {
                         .filter(|kind| kind.role == Role::Ordered)
                         .map(|kind| kind.name)
                         .collect();
-                    Error::Option(format!(
-                        "there is no sampler '{name}' to put in order (known: {})",
+                    wrong(format!(
+                        "names '{name}', which is no sampler (known: {})",
                         known.join(", ")
                     ))
                 })?;
             if ordered.iter().any(|other| other.name == kind.name) {
-                return Err(Error::Option(format!(
-                    "sampler '{name}' appears twice in the order"
-                )));
+                return Err(wrong(format!("names sampler '{name}' twice")));
             }
             ordered.push(kind);
+        }
+        if ordered.is_empty() {
+            return Err(wrong(
+                "names no sampler; name at least one ('temperature' alone samples from all tokens)"
+                    .to_owned(),
+            ));
         }
         // Mirostat does its own truncation: what would truncate before it is left out.
         if self.mirostat != 0 {

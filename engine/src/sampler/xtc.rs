@@ -2,7 +2,6 @@
 //! the least likely of them (p-e-w, text-generation-webui pull request 6335, 2024). More variety without nonsense.
 
 use super::{Candidates, Random, Role, Sampler, SamplerKind};
-use crate::Error;
 
 /// Registry entry.
 pub static KIND: SamplerKind = SamplerKind {
@@ -14,11 +13,6 @@ pub static KIND: SamplerKind = SamplerKind {
         // Above one half no two tokens can pass the threshold.
         if options.xtc_probability <= 0.0 || options.xtc_threshold > 0.5 {
             return Ok(None);
-        }
-        if options.xtc_threshold <= 0.0 {
-            return Err(Error::Option(
-                "xtc_threshold is 0, which would always leave the least likely token only; use 0.05 to 0.5".to_owned(),
-            ));
         }
         Ok(Some(Box::new(Xtc {
             probability: options.xtc_probability,

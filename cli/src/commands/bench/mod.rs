@@ -12,12 +12,13 @@ mod report;
 
 use crate::catalogue::CATALOGUE;
 use crate::diagnostics::{note, usage};
-use crate::options::{MoreEngineArgs, cache_type, positive, whole};
+use crate::options::{MoreEngineArgs, cache_type, positive, threads, whole};
 use crate::render::{self, Align, Table};
 use crate::{interrupt, progress, source, whole_file};
 use anyhow::Result;
 use clap::Args;
-use gristmill_engine::{CacheType, Context, Model};
+use gristmill_engine::memory::MemoryPlan;
+use gristmill_engine::{CacheType, Context, Error, Model};
 use gristmill_kernels::{Ceilings, Compute, ComputeOptions};
 use measure::{Speeds, Test, measure};
 use serde::Serialize;
@@ -73,7 +74,7 @@ pub struct Bench {
     #[arg(short, long, value_name = "N", value_parser = positive)]
     repetitions: Option<usize>,
     /// Numbers of threads [default: the performance cores; with --html up to that many]
-    #[arg(short, long, value_name = "N,...", value_delimiter = ',', value_parser = positive)]
+    #[arg(short, long, value_name = "N,...", value_delimiter = ',', value_parser = threads)]
     threads: Vec<usize>,
     /// How keys are kept [default: f16]
     #[arg(long, value_name = "TYPE,...", value_delimiter = ',', value_parser = cache_type())]
@@ -131,6 +132,11 @@ type Cache = (Option<CacheType>, Option<CacheType>);
 /// The ceilings that were measured, by threads for generation and for prompts.
 type Measured = Vec<((usize, usize), Ceilings)>;
 
+/// The tests need more memory than there is.
+fn too_large(plan: &MemoryPlan) -> anyhow::Error {
+    anyhow::anyhow!(plan.describe(|n| format!("-d plus the larger of -p and -n of at most {n}")))
+}
+
 impl Bench {
     /// Runs the tests and prints a table or JSON.
     pub fn run(mut self) -> Result<()> {
@@ -144,6 +150,7 @@ impl Bench {
         if self.tests().is_empty() && self.html.is_none() {
             return Err(usage("nothing is left to measure: -p and -n are both 0"));
         }
+        self.engine.check()?;
         let models: Vec<PathBuf> = self
             .models
             .iter()
@@ -211,7 +218,11 @@ impl Bench {
                             Some(needed.max(1)),
                             (keys, values),
                         );
-                        old.insert((threads, model.context(&options)?))
+                        let made = model.context(&options).map_err(|error| match error {
+                            Error::Memory(plan) => too_large(&plan),
+                            error => error.into(),
+                        })?;
+                        old.insert((threads, made))
                     }
                 };
                 let prompt_threads = self.engine.threads_prompt.unwrap_or(context.threads());
@@ -375,6 +386,9 @@ impl Bench {
     }
 
     fn print(&self, rows: &[Row], measured: &Measured) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let cache = rows.iter().any(|row| row.cache_k.is_some());
         let mut columns = vec![
             ("model", Align::Left),

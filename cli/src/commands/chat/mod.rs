@@ -73,6 +73,8 @@ pub struct Chat {
 impl Chat {
     /// Chats until the input ends.
     pub fn run(self) -> Result<()> {
+        let sampler = self.sampling.options()?;
+        self.engine.more.check()?;
         let name = self
             .model
             .clone()
@@ -87,7 +89,7 @@ impl Chat {
         let settings = Settings {
             on_full: self.on_full,
             max_tokens: self.tokens,
-            sampler: self.sampling.options()?,
+            sampler,
         };
         let mut session = Session::new(&model, context, self.system.as_deref(), settings)?;
         self.introduce(&model, &session, terminal);

@@ -119,12 +119,52 @@ fn order_is_obeyed_and_checked() {
         },
         "temperature",
     );
+    for order in ["", " ; ;;"] {
+        refuse(
+            SamplerOptions {
+                order: order.into(),
+                ..off()
+            },
+            "names no sampler",
+        );
+    }
+    refuse(
+        SamplerOptions {
+            temperature: 0.0,
+            mirostat: 2,
+            ..off()
+        },
+        "mirostat is 2; it must be 0 (off) at temperature 0",
+    );
+    refuse(
+        SamplerOptions {
+            frequency_penalty: f32::INFINITY,
+            ..off()
+        },
+        "frequency_penalty is inf; it must be a finite number",
+    );
+    refuse(
+        SamplerOptions {
+            logit_bias: vec![(3, f32::INFINITY)],
+            ..off()
+        },
+        "logit_bias is 3=inf",
+    );
+    for kept in [0, usize::MAX] {
+        refuse(
+            SamplerOptions {
+                min_keep: kept,
+                ..off()
+            },
+            "from 1 to 1048576",
+        );
+    }
     refuse(
         SamplerOptions {
             top_p: 1.5,
             ..off()
         },
-        "top_p is 1.5; it must be between 0 and 1",
+        "top_p is 1.5; it must be a number from 0 to 1",
     );
     refuse(
         SamplerOptions {
@@ -152,7 +192,7 @@ fn order_is_obeyed_and_checked() {
             logit_bias: vec![(9, 1.0)],
             ..off()
         },
-        "token 9",
+        "logit_bias is 9=1; the vocabulary has ids from 0 to 8",
     );
     refuse(
         SamplerOptions {
@@ -219,17 +259,18 @@ fn any_logit() -> impl Strategy<Value = f32> {
 prop_compose! {
     fn any_options()(
         order in Just(options::DEFAULT_ORDER.split(';').collect::<Vec<_>>()).prop_shuffle(),
-        (temperature, range, top_k, top_p) in (-0.5f32..3.0, 0.0f32..2.0, 0usize..20, 0.0f32..=1.0),
-        (min_p, typical_p, sigma) in (0.0f32..=1.0, 0.0f32..=1.0, 0.0f32..3.0),
+        (temperature, range, top_k, top_p) in (prop_oneof![1 => Just(0.0f32), 5 => 0.01f32..3.0], 0.0f32..2.0, 0usize..20, 0.0f32..=1.0),
+        (min_p, typical_p, sigma) in (0.0f32..=1.0, 0.01f32..=1.0, -1.0f32..3.0),
         (xtc_probability, xtc_threshold) in (0.0f32..=1.0, 0.001f32..0.6),
         (repeat, frequency, presence) in (0.1f32..3.0, -2.0f32..2.0, -2.0f32..2.0),
-        (dry, mirostat, min_keep) in (0.0f32..4.0, 0u8..3, 0usize..4),
+        (dry, mirostat, min_keep) in (0.0f32..4.0, 0u8..3, 1usize..4),
         seed in any::<u64>(),
     ) -> SamplerOptions {
         SamplerOptions {
             seed: Some(seed), order: order.join(";"), temperature, dynamic_temperature_range: range, top_k, top_p, min_p,
             typical_p, top_n_sigma: sigma, xtc_probability, xtc_threshold, repeat_penalty: repeat,
-            frequency_penalty: frequency, presence_penalty: presence, dry_multiplier: dry, mirostat, min_keep,
+            frequency_penalty: frequency, presence_penalty: presence, dry_multiplier: dry, min_keep,
+            mirostat: if temperature > 0.0 { mirostat } else { 0 },
             logit_bias: vec![(0, f32::NEG_INFINITY)], ..SamplerOptions::default()
         }
     }
