@@ -4,12 +4,14 @@
 //! where only the rounding of f32 sums is allowed for, and bit for bit with their set's own order of sums ([`order`]).
 
 mod order;
+mod reference;
 
 use crate::compute::{Compute, ComputeOptions, FEW_COLUMNS, Matrix, Product};
 use crate::cpu;
-use crate::isa::{ACTIVATION_GROUP, DOT_ACTIVATION_GROUP, Ready, Rounded};
+use crate::isa::{ACTIVATION_GROUP, DOT_ACTIVATION_GROUP, Ready, Rounded, UNIT};
 use crate::quant::QuantType;
 use crate::registry::QUANTS;
+use reference::Reference;
 
 /// A small random number generator (xorshift64*).
 struct Random(u64);
@@ -88,7 +90,8 @@ fn nmse(got: &[f32], want: &[f64]) -> f64 {
         .map(|(&g, w)| (f64::from(g) - w).powi(2))
         .sum();
     let size: f64 = want.iter().map(|w| w * w).sum();
-    error / size.max(1e-300)
+    // Of what is smaller, an f32 holds but a few bits.
+    error / size.max(1e-70)
 }
 
 #[test]
@@ -120,41 +123,9 @@ fn every_set_unpacks_every_type_as_the_type_does() {
     }
 }
 
-/// What the product should be: 8-bit activations exactly as the kernels round them, everything after in f64. The second
-/// list says how large the terms are: sums can cancel, roundings don't.
-fn exact(
-    ready: Ready,
-    quant: &QuantType,
-    bytes: &[u8],
-    cols: usize,
-    x: &[f32],
-) -> (Vec<f64>, Vec<f64>) {
-    let rows = bytes.len() / (cols / quant.block_elements * quant.block_bytes);
-    let mut weights = vec![0f32; rows * cols];
-    (quant.dequantize)(bytes, &mut weights);
-    let few = x.len() / cols <= FEW_COLUMNS || ready.tile().is_none();
-    let group = if few {
-        DOT_ACTIVATION_GROUP
-    } else {
-        ACTIVATION_GROUP
-    };
-    let (mut out, mut size) = (Vec::new(), Vec::new());
-    for x in x.chunks_exact(cols) {
-        let mut rounded = Vec::new();
-        for x in x.chunks(group) {
-            let mut codes = Rounded::ZERO;
-            ready.round(x, group, &mut codes);
-            let scale = f64::from(codes.scales[0]);
-            let codes = &codes.codes[..x.len()];
-            rounded.extend(codes.iter().map(|&c| f64::from(c) * scale));
-        }
-        for row in weights.chunks_exact(cols) {
-            let terms = row.iter().zip(&rounded).map(|(&w, x)| f64::from(w) * x);
-            out.push(terms.clone().sum());
-            size.push(terms.map(f64::abs).sum());
-        }
-    }
-    (out, size)
+/// Whether a product of so many columns goes through the tiles.
+fn is_many(ready: Ready, n: usize) -> bool {
+    n > FEW_COLUMNS && ready.tile().is_some()
 }
 
 fn compute(ready: Ready, threads: usize) -> Compute {
@@ -180,25 +151,36 @@ fn product(compute: &mut Compute, matrix: Matrix<'_>, x: &[f32], n: usize) -> Ve
     out
 }
 
-/// Rows, columns and blocks with odd remainders.
-fn shapes() -> Vec<(usize, usize, usize)> {
-    let mut shapes = Vec::new();
-    for rows in [1, 2, 3, 7, 31, 33] {
-        for (n, blocks) in [
-            (1, 1),
-            (2, 2),
-            (3, 3),
-            (7, 1),
-            (17, 3),
-            (31, 2),
-            (33, 1),
-            (18, 11),
-        ] {
-            shapes.push((rows, n, blocks));
+/// Compares products of a random matrix with their references: of the first so many columns of one input, for each of
+/// `counts`.
+fn walk(
+    (ready, compute): (Ready, &mut Compute),
+    random: &mut Random,
+    quant: &'static QuantType,
+    (rows, cols): (usize, usize),
+    counts: &[usize],
+) {
+    let bytes = blocks(quant, rows * cols / quant.block_elements, random, None);
+    let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
+    let most = *counts.iter().max().unwrap();
+    let x: Vec<f32> = (0..most * cols).map(|_| random.normal()).collect();
+    for many in [false, true] {
+        let counts = counts.iter().filter(|&&n| is_many(ready, n) == many);
+        let Some(&most) = counts.clone().max() else {
+            continue;
+        };
+        let reference = Reference::new(ready, quant, &bytes, cols, &x[..most * cols], many);
+        for &n in counts {
+            let got = product(compute, matrix, &x[..n * cols], n);
+            // Codes biased for unsigned instructions make terms up to four times as large (Q4_0: 15 for 7).
+            reference.check(&got, 2e-5);
+            assert!(reference.nmse(&got) < 1e-6, "{} n={n}", quant.name);
         }
     }
-    shapes
 }
+
+/// Numbers of rows and of columns that leave odd remainders everywhere.
+const ODD: [usize; 6] = [1, 2, 3, 7, 31, 33];
 
 #[test]
 fn products_of_every_type_on_every_set_are_exact_sums_in_its_order() {
@@ -206,31 +188,91 @@ fn products_of_every_type_on_every_set_are_exact_sums_in_its_order() {
         let mut compute = compute(ready, 2);
         for quant in coded() {
             let mut random = Random(7);
-            for (rows, n, count) in shapes() {
-                let cols = count * quant.block_elements;
-                let bytes = blocks(quant, rows * count, &mut random, None);
-                let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
-                let x: Vec<f32> = (0..n * cols).map(|_| random.normal()).collect();
-                let got = product(&mut compute, matrix, &x, n);
-                order::check(ready, quant, &bytes, cols, &x, &got);
-                let (want, size) = exact(ready, quant, &bytes, cols, &x);
-                for (i, (&got, (want, size))) in got.iter().zip(want.iter().zip(&size)).enumerate()
-                {
-                    // Codes biased for unsigned instructions make terms up to four times as large (Q4_0: 15 for 7).
-                    let error = (f64::from(got) - want).abs();
-                    assert!(
-                        error <= 2e-5 * size + 1e-30,
-                        "{} {} {rows}x{cols} n={n} [{i}]: {got} not {want}, terms {size}",
-                        ready.isa().name,
-                        quant.name
-                    );
+            for rows in ODD {
+                for blocks in [1, 2, 3] {
+                    let shape = (rows, blocks * quant.block_elements);
+                    walk((ready, &mut compute), &mut random, quant, shape, &ODD);
                 }
-                assert!(
-                    nmse(&got, &want) < 1e-6,
-                    "{} {}",
-                    ready.isa().name,
-                    quant.name
+            }
+            // More columns than a block of activations has.
+            let shape = (3, 2 * quant.block_elements);
+            walk((ready, &mut compute), &mut random, quant, shape, &[17, 49]);
+        }
+    }
+}
+
+/// Lengths of rows for the dots: as many units as scales are made ready ahead, as many as there are places for them, more;
+/// and, where blocks are smaller than units, whole units and a part of one.
+fn long_rows(quant: &QuantType) -> Vec<usize> {
+    let mut lengths = vec![4 * UNIT, 5 * UNIT, 8 * UNIT, 9 * UNIT, 12 * UNIT, 33 * UNIT];
+    let parts = (1..UNIT / quant.block_elements).map(|blocks| blocks * quant.block_elements);
+    for part in parts {
+        lengths.extend([UNIT + part, 2 * UNIT + part]);
+    }
+    if quant.block_elements < UNIT {
+        lengths.extend([
+            9 * UNIT + quant.block_elements,
+            13 * UNIT - quant.block_elements,
+        ]);
+    }
+    lengths
+}
+
+#[test]
+fn rows_of_many_units_and_of_parts_of_one_are_exact_sums_in_their_order() {
+    for ready in sets() {
+        let mut compute = compute(ready, 2);
+        for quant in coded() {
+            let mut random = Random(19);
+            for cols in long_rows(quant) {
+                // The last row has nothing behind it that could be read, the others have. Seven columns are 4, 2 and 1.
+                let (rows, counts): (_, &[usize]) = match cols / UNIT {
+                    0..=5 => (3, &[1, 2, 4, 7, 17]),
+                    _ => (2, &[1, 2, 4]),
+                };
+                walk(
+                    (ready, &mut compute),
+                    &mut random,
+                    quant,
+                    (rows, cols),
+                    counts,
                 );
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_of_a_large_matrix_are_the_same_rows_alone() {
+    // Seven rows over and over, in megabytes: threads get strips of several groups of rows that share activations.
+    for name in ["Q4_0", "Q8_0", "Q6_K", "IQ4_XS"] {
+        let quant = QUANTS.iter().find(|q| q.name == name).unwrap();
+        let cols = 5 * UNIT;
+        let seven = blocks(
+            quant,
+            7 * cols / quant.block_elements,
+            &mut Random(23),
+            None,
+        );
+        let rows = (3 << 20) / (seven.len() / 7) + 1;
+        let bytes: Vec<u8> = seven
+            .iter()
+            .copied()
+            .cycle()
+            .take(rows * seven.len() / 7)
+            .collect();
+        let mut random = Random(29);
+        let x: Vec<f32> = (0..3 * cols).map(|_| random.normal()).collect();
+        for ready in sets() {
+            let mut compute = compute(ready, 2);
+            let want = order::model(ready, quant, &seven, cols, &x, false);
+            let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
+            for n in [1, 3] {
+                let got = product(&mut compute, matrix, &x[..n * cols], n);
+                for (column, want) in got.chunks(rows).zip(want.chunks(7)) {
+                    let same = column.iter().zip(want.iter().cycle()).all(|(a, b)| a == b);
+                    assert!(same, "{} {name} n={n}", ready.isa().name);
+                }
             }
         }
     }
@@ -256,18 +298,10 @@ fn nothing_saturates_at_the_extremes() {
                         })
                         .collect();
                     let got = product(&mut compute, matrix, &x, n);
-                    order::check(ready, quant, &bytes, 1024, &x, &got);
-                    let (want, size) = exact(ready, quant, &bytes, 1024, &x);
-                    for (&got, (want, size)) in got.iter().zip(want.iter().zip(&size)) {
-                        let error = (f64::from(got) - want).abs();
-                        // One saturated pair of products would be off by a thousandth of a group, and more.
-                        assert!(
-                            error <= 4e-6 * size + 1e-30,
-                            "{} {} {fill:x} n={n}: {got} not {want} of {size}",
-                            ready.isa().name,
-                            quant.name
-                        );
-                    }
+                    // Columns repeat after two.
+                    let (x, many) = (&x[..n.min(2) * 1024], is_many(ready, n));
+                    // One saturated pair of products would be off by a thousandth of a group, and more.
+                    Reference::new(ready, quant, &bytes, 1024, x, many).check(&got, 4e-6);
                 }
             }
         }
@@ -277,6 +311,8 @@ fn nothing_saturates_at_the_extremes() {
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     for ready in sets() {
+        let mut computes = [1, 2, 3, 4].map(|threads| compute(ready, threads));
+        let [single, several @ ..] = &mut computes;
         for quant in QUANTS {
             let mut random = Random(5);
             let (rows, count) = (131, 768usize.div_ceil(quant.block_elements));
@@ -286,10 +322,10 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let x: Vec<f32> = (0..40 * cols).map(|_| random.normal()).collect();
             for n in [1, 5, 40] {
                 let x = &x[..n * cols];
-                let one = product(&mut compute(ready, 1), matrix, x, n);
+                let one = product(single, matrix, x, n);
                 assert!(one.iter().all(|v| v.is_finite()));
-                for threads in 2..=4 {
-                    let more = product(&mut compute(ready, threads), matrix, x, n);
+                for compute in &mut *several {
+                    let more = product(compute, matrix, x, n);
                     assert!(one == more, "{} {} n={n}", ready.isa().name, quant.name);
                 }
             }
@@ -327,41 +363,37 @@ fn few_columns_are_single_columns_bit_for_bit() {
 
 #[test]
 fn float_weights_are_not_rounded() {
-    for ready in sets() {
-        let mut compute = compute(ready, 2);
-        for quant in QUANTS.iter().filter(|quant| quant.codes.is_none()) {
-            let mut random = Random(13);
-            for (rows, n, cols) in [
-                (1, 1, 1),
-                (3, 2, 7),
-                (33, 16, 300),
-                (31, 17, 257),
-                (2, 31, 511),
-                (65, 33, 520),
-            ] {
-                let bytes = blocks(quant, rows * cols, &mut random, None);
-                let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
-                let x: Vec<f32> = (0..n * cols).map(|_| random.normal()).collect();
-                let got = product(&mut compute, matrix, &x, n);
-                let mut weights = vec![0f32; rows * cols];
-                (quant.dequantize)(&bytes, &mut weights);
-                let want: Vec<f64> = x
-                    .chunks(cols)
-                    .flat_map(|x| {
-                        weights.chunks(cols).map(move |w| {
-                            w.iter()
-                                .zip(x)
-                                .map(|(&w, &x)| f64::from(w) * f64::from(x))
-                                .sum()
-                        })
-                    })
-                    .collect();
-                assert!(
-                    nmse(&got, &want) < 1e-12,
-                    "{} {}",
-                    ready.isa().name,
-                    quant.name
-                );
+    let mut computes: Vec<Compute> = sets().into_iter().map(|set| compute(set, 2)).collect();
+    let odd = ODD.map(|rows| [1, 2, 3, 33].map(|cols| (rows, cols, &ODD[..])));
+    let long: [(usize, usize, &[usize]); 3] = [
+        (33, 300, &[16, 4]),
+        (31, 257, &[31, 17]),
+        (65, 520, &[33, 49]),
+    ];
+    for quant in QUANTS.iter().filter(|quant| quant.codes.is_none()) {
+        let mut random = Random(13);
+        for &(rows, cols, counts) in odd.as_flattened().iter().chain(&long) {
+            let bytes = blocks(quant, rows * cols, &mut random, None);
+            let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
+            let x: Vec<f32> = (0..49 * cols).map(|_| random.normal()).collect();
+            let mut weights = vec![0f32; rows * cols];
+            (quant.dequantize)(&bytes, &mut weights);
+            let dot = |w: &[f32], x: &[f32]| {
+                let terms = w.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x));
+                terms.sum::<f64>()
+            };
+            let of_column = |x| weights.chunks(cols).map(move |w| dot(w, x));
+            let want: Vec<f64> = x.chunks(cols).flat_map(of_column).collect();
+            for compute in &mut computes {
+                for &n in counts {
+                    let got = product(compute, matrix, &x[..n * cols], n);
+                    assert!(
+                        nmse(&got, &want[..n * rows]) < 1e-12,
+                        "{} {} {rows}x{cols} n={n}",
+                        compute.isa().name,
+                        quant.name
+                    );
+                }
             }
         }
     }

@@ -10,7 +10,6 @@
 //! the CPUs that run it have to emulate.
 
 use super::*;
-use crate::isa::UNIT;
 
 /// A row as its type unpacks it.
 struct Row {
@@ -210,10 +209,17 @@ fn tile(row: &Row, x: &Column) -> f32 {
     total
 }
 
-/// The product as this set must have it.
-fn model(ready: Ready, quant: &QuantType, bytes: &[u8], cols: usize, x: &[f32]) -> Vec<f32> {
+/// What this set must make of all columns of `x` where a product has so many that they go through the tiles (`many`), or
+/// fewer; how many doesn't matter otherwise.
+pub fn model(
+    ready: Ready,
+    quant: &QuantType,
+    bytes: &[u8],
+    cols: usize,
+    x: &[f32],
+    many: bool,
+) -> Vec<f32> {
     let row_bytes = cols / quant.block_elements * quant.block_bytes;
-    let many = x.len() / cols > FEW_COLUMNS && ready.tile().is_some();
     let fused = !many && ready.dot(quant).is_some();
     let rows: Vec<Row> = bytes
         .chunks(row_bytes)
@@ -236,19 +242,4 @@ fn model(ready: Ready, quant: &QuantType, bytes: &[u8], cols: usize, x: &[f32]) 
         }));
     }
     out
-}
-
-/// Panics unless a product is what this set must make of it.
-pub fn check(ready: Ready, quant: &QuantType, bytes: &[u8], cols: usize, x: &[f32], got: &[f32]) {
-    let want = model(ready, quant, bytes, cols, x);
-    assert_eq!(got.len(), want.len());
-    for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        assert!(
-            *got == want,
-            "{} {} {} columns of {cols} [{i}]: {got:e} not {want:e}",
-            ready.isa().name,
-            quant.name,
-            x.len() / cols
-        );
-    }
 }
