@@ -109,6 +109,11 @@ pub fn generated(text: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
+/// A text with its lines moved in by two.
+pub fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
 /// The first `most` characters of a text, with an ellipsis when something was left out.
 pub fn shorten(text: &str, most: usize) -> String {
     if text.chars().count() <= most {

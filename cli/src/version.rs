@@ -1,10 +1,12 @@
 //! What `gristmill --version` says; with `--verbose` also what this processor is given and why: instruction set, threads,
-//! and the kernel of every type in every shape, as the registries have them.
+//! the kernel of every shape, and how every type is unpacked, as the registries have them.
 
 use crate::commands::supported;
-use crate::render;
+use crate::render::{self, Align, Table};
 use anyhow::Result;
-use gristmill_kernels::isa::{Ready, UNIT};
+use gristmill_kernels::attention::FEW_QUERIES;
+use gristmill_kernels::isa::Ready;
+use gristmill_kernels::isa::float::Floats;
 use gristmill_kernels::pool::Topology;
 use gristmill_kernels::{FEW_COLUMNS, Path, QUANTS, QuantType, cpu, path};
 use std::io::Write;
@@ -58,57 +60,126 @@ fn choice(ready: Ready) -> String {
     format!("{name}, {why}")
 }
 
-/// For one, a few and many columns of input: which kernel takes which types.
+/// What computes each shape and why, then which types are unpacked how.
 fn kernels(ready: Ready) -> String {
-    let mut text = format!("Kernels of {}, by columns of the input\n", ready.isa().name);
-    let few = format!("2 to {FEW_COLUMNS} columns (guessed tokens, short prompts)");
-    let shapes = [
-        ("1 column (generation)", 1),
-        (&few, FEW_COLUMNS),
-        ("more columns (prompts)", FEW_COLUMNS + 1),
-    ];
-    let mut before = Vec::new();
-    for (title, columns) in shapes {
-        let groups = by_kernel(ready, columns);
-        if groups == before {
-            text += &format!("  {title}: the same\n");
-            continue;
-        }
-        text += &format!("  {title}\n");
-        for (kernel, types) in &groups {
-            text += &wrapped(&format!("{kernel}: {}", types.join(" ")));
-        }
-        before = groups;
+    let mut text = format!("Kernels of {}\n", ready.isa().name);
+    text += &render::indented(&shapes(ready).plain());
+    text += &format!("\nTypes on {}\n", ready.isa().name);
+    for (way, types) in by_way(ready) {
+        text += &wrapped(&format!("{way}: {}", types.join(" ")));
     }
     text
 }
 
-/// The kernels for so many columns, each with the names of its types.
-fn by_kernel(ready: Ready, columns: usize) -> Vec<(String, Vec<&'static str>)> {
-    let mut groups: Vec<(String, Vec<&'static str>)> = Vec::new();
+/// A line for each shape, or for each of its kernels where its types go several ways.
+fn shapes(ready: Ready) -> Table {
+    let mut table = Table::new(&[
+        ("shape", Align::Left),
+        ("computed by", Align::Left),
+        ("because", Align::Left),
+    ]);
+    let floats = Floats::for_isa(ready.isa().name);
+    let lanes = format!("{} floats", floats.name());
+    let (few, many) = (
+        format!("2 to {FEW_COLUMNS} columns (guesses)"),
+        format!("{} columns and more (prompts)", FEW_COLUMNS + 1),
+    );
+    for (shape, columns) in [
+        ("1 column (generation)", 1),
+        (&few, FEW_COLUMNS),
+        (&many, FEW_COLUMNS + 1),
+    ] {
+        let mut ways: Vec<Path> = Vec::new();
+        for quant in QUANTS.iter().filter(|quant| quant.codes.is_some()) {
+            let way = path(ready, quant, columns);
+            if !ways.contains(&way) {
+                ways.push(way);
+            }
+        }
+        for way in ways {
+            let (kernel, why) = explained(ready, way, columns);
+            table.row([shape.to_owned(), kernel, why.to_owned()]);
+        }
+    }
+    let rest = [
+        (
+            format!("float weights, 1 to {FEW_COLUMNS} columns"),
+            format!("dots of {lanes}"),
+            "nothing is rounded to 8 bits",
+        ),
+        (
+            "float weights, more columns".to_owned(),
+            format!("tiles of {lanes}"),
+            "rows become f32 once for all columns",
+        ),
+        (
+            format!("attention, 1 to {FEW_QUERIES} queries"),
+            format!("chunks of the cache, {lanes}"),
+            "a key is read once for all heads that share it",
+        ),
+        (
+            "attention, more queries".to_owned(),
+            format!("tiles and a running softmax, {lanes}"),
+            "memory does not grow with the square of the prompt",
+        ),
+        (
+            "norms, rope, softmax, activations".to_owned(),
+            format!("{lanes}, {} lanes", floats.lanes()),
+            "the float instructions that go with this set",
+        ),
+    ];
+    for (shape, kernel, why) in rest {
+        table.row([shape, kernel, why.to_owned()]);
+    }
+    table
+}
+
+/// A way through the kernels: what computes, and why this.
+fn explained(ready: Ready, way: Path, columns: usize) -> (String, &'static str) {
+    let multiplies = &ready.isa().multiplies;
+    match way {
+        Path::FusedDot => (
+            format!("fused dots, {}", multiplies.dots),
+            match columns {
+                1 => "reading is the limit: unpacked in registers, nothing stored",
+                _ => "weights are read once; each column has the bits it has alone",
+            },
+        ),
+        Path::UnpackedDot => (
+            format!("rows unpacked to int8, then dots, {}", multiplies.dots),
+            "this set has no code of its own: the others are held to this",
+        ),
+        Path::Tile { rows, columns } => (
+            format!(
+                "tiles of {rows} rows x {columns} columns, {}",
+                multiplies.tiles
+            ),
+            "multiplying is the limit: unpacked once for all columns",
+        ),
+        Path::Floats => ("float multiply-adds".to_owned(), "the weights are floats"),
+    }
+}
+
+/// The ways of unpacking, each with the names of its types.
+fn by_way(ready: Ready) -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for quant in QUANTS {
-        let kernel = describe(ready, quant, columns);
-        match groups.iter_mut().find(|(known, _)| *known == kernel) {
+        let way = unpacked(ready, quant);
+        match groups.iter_mut().find(|(known, _)| *known == way) {
             Some((_, types)) => types.push(quant.name),
-            None => groups.push((kernel, vec![quant.name])),
+            None => groups.push((way, vec![quant.name])),
         }
     }
     groups
 }
 
-fn describe(ready: Ready, quant: &QuantType, columns: usize) -> String {
-    let unpacked = if ready.unpacks_fast(quant) {
-        "unpacked by code of this set"
-    } else {
-        "unpacked by code that all sets share"
-    };
-    match path(ready, quant, columns) {
-        Path::FusedDot => "fused dot, straight from the file's bytes".to_owned(),
-        Path::UnpackedDot => format!("{unpacked}, then int8 dot"),
-        Path::Tile { rows, columns } => format!(
-            "{unpacked}, then int8 tiles of {rows} rows x {columns} columns (slabs {UNIT} deep)"
-        ),
-        Path::Floats => "float multiply-adds".to_owned(),
+fn unpacked(ready: Ready, quant: &QuantType) -> &'static str {
+    let special = ready.isa().special.as_ref();
+    match special.filter(|special| (special.takes)(quant)) {
+        _ if quant.codes.is_none() => "floats as they are",
+        Some(special) => special.how,
+        None if ready.unpacks_fast(quant) => "unpacked by this set's own code",
+        None => "unpacked by code that all sets share",
     }
 }
 
@@ -132,15 +203,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_has_one_kernel_in_every_shape() {
+    fn every_type_and_every_shape_is_listed() {
         for ready in gristmill_kernels::ISAS.iter().filter_map(|isa| isa.ready()) {
-            for columns in [1, 8, 512] {
-                let listed: usize = by_kernel(ready, columns)
-                    .iter()
-                    .map(|(_, types)| types.len())
-                    .sum();
-                assert_eq!(listed, QUANTS.len());
-            }
+            let listed: usize = by_way(ready).iter().map(|(_, types)| types.len()).sum();
+            assert_eq!(listed, QUANTS.len());
+            let shapes = shapes(ready).plain();
+            // Three of codes, two of floats, two of attention, one of all else, below the heading.
+            assert!(shapes.lines().count() > 8, "{shapes}");
         }
     }
 

@@ -48,15 +48,11 @@ pub fn print(markdown: bool) -> Result<()> {
         if markdown {
             write!(out, "### {title}\n\n{}", table.markdown())?;
         } else {
-            write!(out, "{title}\n{}", indented(&table.plain()))?;
+            write!(out, "{title}\n{}", render::indented(&table.plain()))?;
         }
     }
     out.flush()?;
     Ok(())
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 type Titled = (&'static str, Table);

@@ -76,18 +76,45 @@ fn the_verbose_version_says_what_is_chosen_and_why() {
         "{scalar}"
     );
     assert!(scalar.contains("Kernels of scalar"));
-    // Every shape, and every type in it.
+    // Every shape with its kernel and the reason, and every type.
     for text in [&free, &scalar] {
-        let start = text.find("  1 column (generation)\n").unwrap();
-        let end = start + text[start..].find("  2 to 16 columns").unwrap();
+        for shape in [
+            "  1 column (generation) ",
+            "  2 to 16 columns (",
+            "  17 columns and more (prompts) ",
+            "  float weights, 1 to 16 columns ",
+            "  float weights, more columns ",
+            "  attention, 1 to 16 queries ",
+            "  attention, more queries ",
+            "  norms, rope, softmax, activations ",
+        ] {
+            let line = text.lines().find(|line| line.starts_with(shape));
+            let line = line.unwrap_or_else(|| panic!("no {shape} in:\n{text}"));
+            let cells: Vec<&str> = line.trim().split("  ").filter(|c| !c.is_empty()).collect();
+            assert_eq!(cells.len(), 3, "{line}");
+        }
+        let start = text.find("\nTypes on ").unwrap();
+        let end = start + text[start..].find("\nInstruction sets\n").unwrap();
         let words: Vec<&str> = text[start..end].split_whitespace().collect();
         for quant in gristmill_kernels::QUANTS {
-            assert!(words.contains(&quant.name), "no {}", quant.name);
+            let listed = words.iter().filter(|word| **word == quant.name).count();
+            assert_eq!(listed, 1, "{}", quant.name);
         }
-        assert!(text[end..].contains("  more columns (prompts)"));
         assert!(text.lines().all(|line| line.len() <= 200));
     }
-    assert!(said("scalar").contains("code that all sets share, then int8 dot"));
+    assert!(scalar.contains("unpacked by code that all sets share: Q4_0"));
+    assert!(scalar.contains("then dots, plain Rust") && !scalar.contains("tiles of 32"));
+    for isa in gristmill_kernels::ISAS.iter().filter(|isa| isa.detect()) {
+        let text = said(isa.name);
+        for part in [isa.multiplies.dots, isa.multiplies.tiles] {
+            assert!(text.contains(part), "no {part} in:\n{text}");
+        }
+        assert_eq!(
+            text.contains("(AVX-512 VBMI)"),
+            isa.name == "avx512vbmi",
+            "{text}"
+        );
+    }
 }
 
 /// The README's tables are those that the program prints. Which instruction sets there are depends on the processor's

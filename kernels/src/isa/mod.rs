@@ -43,8 +43,30 @@ pub struct Isa {
     pub name: &'static str,
     /// What it needs of the CPU.
     pub needs: &'static [Feature],
+    /// What does the multiplying, for `gristmill --version --verbose`.
+    pub multiplies: Multiplies,
+    /// Types that it unpacks in a way of its own.
+    pub special: Option<Special>,
     /// Its functions; they may be called where the CPU has all that is needed.
     pub kernels: Kernels,
+}
+
+/// The instructions that multiply bytes, in words.
+#[derive(Debug)]
+pub struct Multiplies {
+    /// For few columns.
+    pub dots: &'static str,
+    /// For many.
+    pub tiles: &'static str,
+}
+
+/// Types that an instruction set unpacks otherwise than its plainer kin.
+#[derive(Debug)]
+pub struct Special {
+    /// Whether a type is one of them.
+    pub takes: fn(&QuantType) -> bool,
+    /// How, and why that is better, in words.
+    pub how: &'static str,
 }
 
 /// A property of a CPU.

@@ -1,12 +1,17 @@
 //! Plain Rust: what every CPU runs, and what the other instruction sets are compared with.
 
-use super::{Columns, Isa, Kernels, Peak, Rounded, UNIT, Unpacked};
+use super::{Columns, Isa, Kernels, Multiplies, Peak, Rounded, UNIT, Unpacked};
 use std::hint::black_box;
 
 /// The scalar instruction set.
 pub static SCALAR: Isa = Isa {
     name: "scalar",
     needs: &[],
+    multiplies: Multiplies {
+        dots: "plain Rust",
+        tiles: "plain Rust",
+    },
+    special: None,
     kernels: Kernels {
         round: round_plain,
         dot: |_| None,

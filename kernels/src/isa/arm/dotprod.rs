@@ -2,12 +2,17 @@
 
 use super::multiply::Sdot;
 use super::{multiply, tile};
-use crate::isa::{Isa, Peak};
+use crate::isa::{Isa, Multiplies, Peak};
 
 /// The instruction set.
 pub static DOTPROD: Isa = Isa {
     name: "dotprod",
     needs: NEEDS,
+    multiplies: Multiplies {
+        dots: "SDOT",
+        tiles: "SDOT",
+    },
+    special: None,
     kernels: KERNELS,
 };
 

@@ -2,12 +2,17 @@
 
 use super::multiply::Smmla;
 use super::{multiply, tile};
-use crate::isa::{Isa, Peak};
+use crate::isa::{Isa, Multiplies, Peak};
 
 /// The instruction set.
 pub static I8MM: Isa = Isa {
     name: "i8mm",
     needs: NEEDS,
+    multiplies: Multiplies {
+        dots: "SDOT",
+        tiles: "SMMLA",
+    },
+    special: None,
     kernels: KERNELS,
 };
 

@@ -2,12 +2,17 @@
 
 use super::multiply::Widening;
 use super::{multiply, tile};
-use crate::isa::{Isa, Peak};
+use crate::isa::{Isa, Multiplies, Peak};
 
 /// The instruction set.
 pub static NEON: Isa = Isa {
     name: "neon",
     needs: NEEDS,
+    multiplies: Multiplies {
+        dots: "SMULL and SADALP",
+        tiles: "SMULL and SADALP",
+    },
+    special: None,
     kernels: KERNELS,
 };
 

@@ -1,12 +1,20 @@
 //! AVX-512 VNNI with 512-bit tiles: servers, Zen 4 and later, some laptops.
 
 use super::{peak, tile};
-use crate::isa::Isa;
+use crate::isa::{Isa, Multiplies};
+
+/// The dots wait for memory: 256 bits are enough for them.
+pub(super) const MULTIPLIES: Multiplies = Multiplies {
+    dots: "VPDPBUSD, 256 bits",
+    tiles: "VPDPBUSD, 512 bits",
+};
 
 /// The instruction set.
 pub static AVX512: Isa = Isa {
     name: "avx512",
     needs: NEEDS,
+    multiplies: MULTIPLIES,
+    special: None,
     kernels: KERNELS,
 };
 

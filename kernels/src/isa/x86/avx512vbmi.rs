@@ -4,17 +4,20 @@
 use super::vbmi::{self as layouts, Layout};
 use super::{avx512, dot};
 use crate::isa::set::by_layout;
-use crate::isa::{DotRows, Isa, Kernels, UnpackUnit};
+use crate::isa::{DotRows, Isa, Kernels, Special, UnpackUnit};
+use crate::quant::QuantType;
 
 /// The instruction set.
 pub static AVX512VBMI: Isa = Isa {
     name: "avx512vbmi",
     needs: NEEDS,
+    multiplies: avx512::MULTIPLIES,
+    special: Some(Special {
+        takes: |quant| own_dot(quant).is_some(),
+        how: "looked up in tables that lie in registers (AVX-512 VBMI), where other sets gather from memory",
+    }),
     kernels: Kernels {
-        dot: |quant| {
-            let here = by_layout!(quant, rows as DotRows; IQ2_XXS IQ2_XS IQ3_XXS IQ3_S);
-            here.or_else(|| (avx512::KERNELS.dot)(quant))
-        },
+        dot: |quant| own_dot(quant).or_else(|| (avx512::KERNELS.dot)(quant)),
         unpack: |quant| {
             let here = by_layout!(quant, unpack as UnpackUnit; IQ2_XXS IQ2_XS IQ3_XXS IQ3_S);
             here.or_else(|| (avx512::KERNELS.unpack)(quant))
@@ -22,6 +25,10 @@ pub static AVX512VBMI: Isa = Isa {
         ..avx512::KERNELS
     },
 };
+
+fn own_dot(quant: &QuantType) -> Option<DotRows> {
+    by_layout!(quant, rows as DotRows; IQ2_XXS IQ2_XS IQ3_XXS IQ3_S)
+}
 
 crate::isa::set::functions_of_types! {
     x86 [

@@ -2,12 +2,17 @@
 //! AVX-VNNI is missing.
 
 use super::{peak, tile};
-use crate::isa::Isa;
+use crate::isa::{Isa, Multiplies};
 
 /// The instruction set in 256 bits.
 pub static AVX512VL: Isa = Isa {
     name: "avx512vl",
     needs: NEEDS,
+    multiplies: Multiplies {
+        dots: "VPDPBUSD, 256 bits",
+        tiles: "VPDPBUSD, 256 bits",
+    },
+    special: None,
     kernels: KERNELS,
 };
 

@@ -1,12 +1,17 @@
 //! AVX-VNNI: 256-bit integer dots on laptops without AVX-512 (Alder Lake and later).
 
 use super::{peak, tile};
-use crate::isa::Isa;
+use crate::isa::{Isa, Multiplies};
 
 /// The instruction set.
 pub static AVX_VNNI: Isa = Isa {
     name: "avxvnni",
     needs: NEEDS,
+    multiplies: Multiplies {
+        dots: "VPDPBUSD, 256 bits",
+        tiles: "VPDPBUSD, 256 bits",
+    },
+    special: None,
     kernels: KERNELS,
 };
 
