@@ -88,6 +88,7 @@ pub fn last_cache_bytes() -> Option<usize> {
 mod platform {
     use std::collections::BTreeSet;
     use std::fs::read_to_string;
+    use std::path::Path;
 
     /// A list such as `0-3,8` as numbers.
     pub(super) fn cpu_list(text: &str) -> Option<Vec<usize>> {
@@ -100,8 +101,8 @@ mod platform {
         Some(cpus)
     }
 
-    fn allowed() -> Option<Vec<usize>> {
-        let status = read_to_string("/proc/self/status").ok()?;
+    fn allowed(root: &Path) -> Option<Vec<usize>> {
+        let status = read_to_string(root.join("proc/self/status")).ok()?;
         cpu_list(
             status
                 .lines()
@@ -109,7 +110,7 @@ mod platform {
         )
     }
 
-    fn number(path: String) -> Option<u64> {
+    fn number(path: &Path) -> Option<u64> {
         read_to_string(path).ok()?.trim().parse().ok()
     }
 
@@ -137,32 +138,39 @@ mod platform {
 
     /// Processors, performance cores, efficiency cores.
     pub(super) fn processors() -> Option<(usize, usize, usize)> {
-        let mut cpus = allowed()?;
+        processors_below(Path::new("/"))
+    }
+
+    /// The same, as the `proc` and `sys` in the folder `root` have it.
+    pub(super) fn processors_below(root: &Path) -> Option<(usize, usize, usize)> {
+        let mut cpus = allowed(root)?;
         let all = cpus.len();
         // Hybrid Intel: the kernel lists the two kinds.
-        if let Some(fast) = read_to_string("/sys/devices/cpu_core/cpus")
+        if let Some(fast) = read_to_string(root.join("sys/devices/cpu_core/cpus"))
             .ok()
             .and_then(|list| cpu_list(&list))
             && cpus.iter().any(|cpu| fast.contains(cpu))
         {
             cpus.retain(|cpu| fast.contains(cpu));
         }
-        let dir = "/sys/devices/system/cpu";
-        // ARM: capacity 1024 is the fastest core; half of that is an efficiency core.
-        let capacity = |cpu: usize| number(format!("{dir}/cpu{cpu}/cpu_capacity"));
-        if let Some(most) = cpus.iter().filter_map(|&cpu| capacity(cpu)).max() {
-            cpus.retain(|&cpu| capacity(cpu).is_none_or(|c| c * 10 >= most * 7));
-        }
-        let frequency = |cpu: usize| number(format!("{dir}/cpu{cpu}/cpufreq/cpuinfo_max_freq"));
-        if let Some(most) = cpus.iter().filter_map(|&cpu| frequency(cpu)).max() {
-            cpus.retain(|&cpu| frequency(cpu).is_none_or(|f| f * 10 >= most * 7));
+        let file = |cpu: usize, name: &str| {
+            let folder = root.join("sys/devices/system/cpu");
+            folder.join(format!("cpu{cpu}")).join(name)
+        };
+        // ARM gives the fastest core a capacity of 1024; x86 has frequencies. A prime core among performance cores may be
+        // somewhat faster than they are, efficiency cores have well under 70% of it.
+        for name in ["cpu_capacity", "cpufreq/cpuinfo_max_freq"] {
+            let speed = |cpu: usize| number(&file(cpu, name));
+            if let Some(most) = cpus.iter().filter_map(|&cpu| speed(cpu)).max() {
+                cpus.retain(|&cpu| speed(cpu).is_none_or(|s| s * 10 >= most * 7));
+            }
         }
         let efficiency = all - cpus.len();
         // Two hardware threads of one core share its multipliers: count cores.
         let cores: BTreeSet<String> = cpus
             .iter()
-            .map(|cpu| {
-                read_to_string(format!("{dir}/cpu{cpu}/topology/thread_siblings_list"))
+            .map(|&cpu| {
+                read_to_string(file(cpu, "topology/thread_siblings_list"))
                     .unwrap_or_else(|_| cpu.to_string())
             })
             .collect();
@@ -250,6 +258,117 @@ mod tests {
                 "1, one for each processor".to_owned()
             )
         );
+    }
+
+    /// What is found below a root folder that holds these files; every CPU's are under its folder.
+    #[cfg(target_os = "linux")]
+    fn found(
+        allowed: &str,
+        files: &[(&str, &str)],
+        of_cpu: impl Fn(usize) -> Vec<(&'static str, String)>,
+    ) -> (usize, usize, usize) {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let status = format!("Name:\tx\nCpus_allowed:\tff\nCpus_allowed_list:\t{allowed}\n");
+        write("proc/self/status", &status);
+        for (path, text) in files {
+            write(path, text);
+        }
+        // The files are there for CPUs that the process may not use, too.
+        for cpu in 0..32 {
+            for (name, text) in of_cpu(cpu) {
+                let path = format!("sys/devices/system/cpu/cpu{cpu}/{name}");
+                write(&path, &format!("{text}\n"));
+            }
+        }
+        super::platform::processors_below(root.path()).unwrap()
+    }
+
+    /// The file that says which hardware threads share a core, where cores have so many.
+    #[cfg(target_os = "linux")]
+    fn siblings(cpu: usize, threads: usize) -> (&'static str, String) {
+        let first = cpu / threads * threads;
+        let list = match threads {
+            1 => format!("{cpu}"),
+            _ => format!("{first}-{}", first + threads - 1),
+        };
+        ("topology/thread_siblings_list", list)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn cores_are_counted_not_their_hardware_threads() {
+        let smt = |cpu| {
+            vec![
+                siblings(cpu, 2),
+                ("cpufreq/cpuinfo_max_freq", "4500000".into()),
+            ]
+        };
+        assert_eq!(found("0-15", &[], smt), (16, 8, 0));
+        // One thread of each of two cores, both of a third.
+        assert_eq!(found("0,2,4-5", &[], smt), (4, 3, 0));
+        let without = |cpu| vec![siblings(cpu, 1)];
+        assert_eq!(found("0-3", &[], without), (4, 4, 0));
+        // A system that says nothing.
+        assert_eq!(found("0-3", &[], |_| Vec::new()), (4, 4, 0));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn efficiency_cores_of_hybrid_intel_are_left_out() {
+        // Six cores of two threads, eight small ones. Two of the fast ones are favoured, as in chips of this kind.
+        let of_cpu = |cpu: usize| {
+            let (siblings, frequency) = match cpu {
+                0..4 => (siblings(cpu, 2), "5400000"),
+                4..12 => (siblings(cpu, 2), "5200000"),
+                _ => (siblings(cpu, 1), "3900000"),
+            };
+            vec![siblings, ("cpufreq/cpuinfo_max_freq", frequency.into())]
+        };
+        let kinds = [
+            ("sys/devices/cpu_core/cpus", "0-11\n"),
+            ("sys/devices/cpu_atom/cpus", "12-19\n"),
+        ];
+        assert_eq!(found("0-19", &kinds, of_cpu), (20, 6, 8));
+        assert_eq!(found("0-3,12-19", &kinds, of_cpu), (12, 2, 8));
+        // Only small ones are allowed: then they are what there is.
+        assert_eq!(found("12-15", &kinds, of_cpu), (4, 4, 0));
+        // Without the lists, frequencies nearer than 70% tell nothing.
+        assert_eq!(found("0-19", &[], of_cpu), (20, 14, 0));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn little_cores_are_left_out_prime_ones_have_company() {
+        let capacity = |speeds: &'static [u32]| {
+            move |cpu: usize| {
+                let speed = speeds.get(cpu).map(|c| ("cpu_capacity", c.to_string()));
+                speed.into_iter().chain([siblings(cpu, 1)]).collect()
+            }
+        };
+        let big_little = capacity(&[446, 446, 446, 446, 1024, 1024, 1024, 1024]);
+        assert_eq!(found("0-7", &[], big_little), (8, 4, 4));
+        // A prime core, three big ones, four little ones.
+        let prime = capacity(&[325, 325, 325, 325, 828, 828, 828, 1024]);
+        assert_eq!(found("0-7", &[], prime), (8, 4, 4));
+        assert_eq!(found("0-3", &[], prime), (4, 4, 0));
+        // Big cores have a frequency of their own, and the little ones may reach it.
+        let equal = |cpu: usize| {
+            let mut files = big_little(cpu);
+            files.push(("cpufreq/cpuinfo_max_freq", "2400000".into()));
+            files
+        };
+        assert_eq!(found("0-7", &[], equal), (8, 4, 4));
+        // Frequencies alone.
+        let frequency = |cpu: usize| {
+            let frequency = if cpu < 4 { "1800000" } else { "2900000" };
+            vec![("cpufreq/cpuinfo_max_freq", frequency.into())]
+        };
+        assert_eq!(found("0-7", &[], frequency), (8, 4, 4));
     }
 
     #[cfg(target_os = "linux")]
