@@ -24,10 +24,11 @@ pub unsafe fn unpack<L: Layout>(
         if codes.len() == UNIT {
             let unit = blocks.as_ptr();
             // The row's next unit is wanted after this one has been multiplied; a prefetch outside the file does nothing.
+            let next = unit.wrapping_add(L::UNIT_BYTES);
             for line in (0..L::UNIT_BYTES).step_by(64) {
-                let next = unit.wrapping_add(L::UNIT_BYTES + line);
-                _mm_prefetch::<_MM_HINT_T1>(next.cast());
+                _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(line).cast());
             }
+            _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(L::UNIT_BYTES - 1).cast());
             let head = L::head(unit);
             store_floats::<L>(head.scales, scales.as_mut_ptr());
             if L::MINS {
