@@ -189,7 +189,8 @@ pub struct SpeculationArgs {
     /// Guess from the text so far: faster where it repeats itself (edits of code, quotes, JSON), not slower elsewhere
     #[arg(long)]
     lookup: bool,
-    /// Guess with this small model of the same vocabulary (path, hf:owner/repo[/file] or short name)
+    /// Guess with this small model of the same vocabulary (path, hf:owner/repo[/file] or short name). Its first guess
+    /// costs one reading of the whole prompt by it: with a draft as large as the model a prompt takes twice as long
     #[arg(long, value_name = "MODEL")]
     draft: Option<OsString>,
     /// Always guess N tokens, 1 to 15 [default: as many as pay by the times that are measured]

@@ -5,6 +5,7 @@
 //! Both are taken from many short runs, and of those from the best: other work on the machine makes a run slower.
 
 use crate::compute::Compute;
+use crate::isa::float::{Floats, Kernel, Simd};
 use crate::pool::last_cache_bytes;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -113,12 +114,54 @@ fn stream(compute: &Compute) -> f64 {
 
 fn int8(compute: &Compute) -> f64 {
     let ready = compute.ready();
+    let adds = ready.isa().kernels.peak.multiply_adds;
+    in_registers(compute, adds, &|rounds| {
+        ready.peak(rounds);
+    })
+}
+
+/// Multiply-adds of floats a second, in registers, by the threads for prompts: what float weights and attention can reach.
+/// Takes half a second.
+pub fn floats(compute: &Compute) -> f64 {
+    let floats = Floats::for_isa(compute.isa().name);
+    in_registers(compute, FLOAT_SUMS * floats.lanes(), &|rounds| {
+        black_box(floats.run(FloatPeak(rounds)));
+    })
+}
+
+/// Sums that don't wait for each other; with both factors they fit in 16 registers.
+const FLOAT_SUMS: usize = 12;
+
+/// So many rounds of a multiply-add to each sum.
+struct FloatPeak(usize);
+
+impl Kernel for FloatPeak {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let (a, b) = (s.splat(black_box(0.5)), s.splat(black_box(0.25)));
+        let mut sums = [s.splat(black_box(0.0)); FLOAT_SUMS];
+        for _ in 0..self.0 {
+            for sum in &mut sums {
+                *sum = s.fma(*sum, a, b);
+            }
+        }
+        let mut all = sums[0];
+        for sum in &sums[1..] {
+            all = s.add(all, *sum);
+        }
+        s.sum(all)
+    }
+}
+
+/// Multiply-adds a second of `run`, which does rounds of so many.
+fn in_registers(compute: &Compute, multiply_adds: usize, run: &(dyn Fn(usize) + Sync)) -> f64 {
     let threads = compute.threads_prompt();
     // Rounds that take about a tenth of a millisecond, so that a late thread finds some left.
     let mut rounds = 256;
     while rounds < 1 << 24 {
         let start = Instant::now();
-        ready.peak(rounds);
+        run(rounds);
         if start.elapsed() >= Duration::from_micros(100) {
             break;
         }
@@ -126,11 +169,8 @@ fn int8(compute: &Compute) -> f64 {
     }
     let tasks = 16 * threads;
     let rates = rates(|| {
-        compute.share(threads, tasks, |_| {
-            ready.peak(rounds);
-        });
-        let adds = ready.isa().kernels.peak.multiply_adds;
-        (tasks * rounds * adds) as u64
+        compute.share(threads, tasks, |_| run(rounds));
+        (tasks * rounds * multiply_adds) as u64
     });
     // The best: nothing can make registers quicker than they are.
     rates[rates.len() - 1]
@@ -162,6 +202,8 @@ mod tests {
         // No machine reads a terabyte a second on two threads, or one as slow as a megabyte.
         assert!((1e6..1e12).contains(&measured.stream), "{measured:?}");
         assert!((1e6..1e14).contains(&measured.int8), "{measured:?}");
+        let floats = floats(&Compute::new(&options).unwrap());
+        assert!((1e6..1e14).contains(&floats), "{floats}");
     }
 
     #[test]

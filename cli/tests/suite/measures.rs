@@ -343,6 +343,13 @@ fn bench_writes_a_page() {
         "by threads",
         "tiny.gguf",
         "<td>q4_k",
+        "<td>f32",
+        "<td>f16",
+        "<td>bf16",
+        "<td>attention, f32",
+        "<td>attention, f16",
+        "<td>attention, q8_0",
+        "class=scroll",
         "prefers-color-scheme:dark",
     ] {
         assert!(text.contains(part), "no {part}");

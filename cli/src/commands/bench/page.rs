@@ -6,7 +6,7 @@ use super::{Bench, Row, kernels};
 use crate::progress;
 use anyhow::Result;
 use gristmill_kernels::pool::Topology;
-use gristmill_kernels::{Ceilings, cpu};
+use gristmill_kernels::{Ceilings, ceilings, cpu};
 
 /// Measures what the rows don't say, and draws the page.
 pub fn page(bench: &Bench, rows: &[Row]) -> Result<String> {
@@ -15,24 +15,32 @@ pub fn page(bench: &Bench, rows: &[Row]) -> Result<String> {
     let threads = threads.unwrap_or_else(|| topology.threads());
     let prompt = bench.engine.threads_prompt.unwrap_or(threads);
     let mut compute = bench.compute(threads, prompt)?;
-    let bar = progress::of_steps(kernels::types().count() as u64, 0);
+    let steps = kernels::types().count() + kernels::CACHES.len();
+    let bar = progress::of_steps(steps as u64, 0);
     let (mut measured, mut bytes) = (Vec::new(), Vec::new());
     // A shared machine drifts, so the ceilings are measured now and then.
-    let mut ceilings = vec![Ceilings::measure(&compute)];
+    let mut all = vec![Ceilings::measure(&compute)];
     for (index, quant) in kernels::types().enumerate() {
         bar.set_message(quant.name.to_lowercase());
         measured.extend(kernels::measure(&mut compute, quant, &mut bytes)?);
         if index % 6 == 5 {
-            ceilings.push(Ceilings::measure(&compute));
+            all.push(Ceilings::measure(&compute));
         }
         bar.inc(1);
     }
+    for cache in kernels::CACHES {
+        bar.set_message(format!("attention, {cache}"));
+        measured.extend(kernels::attention(&mut compute, cache)?);
+        bar.inc(1);
+    }
+    let floats = ceilings::floats(&compute);
+    all.push(Ceilings::measure(&compute));
     bar.finish_and_clear();
-    let mut streams: Vec<f64> = ceilings.iter().map(|c| c.stream).collect();
+    let mut streams: Vec<f64> = all.iter().map(|c| c.stream).collect();
     streams.sort_by(f64::total_cmp);
     let ceilings = Ceilings {
         stream: streams[streams.len() / 2],
-        int8: ceilings.iter().map(|c| c.int8).fold(0.0, f64::max),
+        int8: all.iter().map(|c| c.int8).fold(0.0, f64::max),
     };
     let mut models: Vec<&str> = rows.iter().map(|row| row.model.as_str()).collect();
     models.dedup();
@@ -52,9 +60,10 @@ pub fn page(bench: &Bench, rows: &[Row]) -> Result<String> {
         fact(
             "Ceilings",
             format!(
-                "memory {:.1} GB/s, int8 {:.0} GMAC/s (10⁹ multiply-adds a second)",
+                "memory {:.1} GB/s, int8 {:.0} GMAC/s (10⁹ multiply-adds a second), floats {:.0} GMAC/s",
                 ceilings.stream / 1e9,
-                ceilings.int8 / 1e9
+                ceilings.int8 / 1e9,
+                floats / 1e9
             ),
         ),
         fact("Models", models.join(", ")),
@@ -64,6 +73,7 @@ pub fn page(bench: &Bench, rows: &[Row]) -> Result<String> {
         facts,
         stream_gb_s: ceilings.stream / 1e9,
         int8_gmac_s: ceilings.int8 / 1e9,
+        floats_gmac_s: floats / 1e9,
         kernels: measured,
         charts: charts(rows),
     }))

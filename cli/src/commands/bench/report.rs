@@ -18,20 +18,24 @@ pub struct Report {
     pub stream_gb_s: f64,
     /// Integer multiply-adds, in GMAC/s.
     pub int8_gmac_s: f64,
+    /// Float multiply-adds, in GMAC/s.
+    pub floats_gmac_s: f64,
     /// The dots of the roofline.
     pub kernels: Vec<Kernel>,
     /// Tokens a second by depth of context, and by threads.
     pub charts: Vec<Chart>,
 }
 
-/// One measured kernel: a type in one shape.
+/// One measured kernel: a type of weights, or attention over a type of cache, in one shape.
 #[derive(Debug, Clone)]
 pub struct Kernel {
     /// For example `q4_k`.
-    pub quant: String,
-    /// Columns that share one pass over the weights: 1 when generating.
+    pub name: String,
+    /// Columns that share one pass over the weights, or queries over the cache: 1 when generating.
     pub columns: usize,
-    /// Multiply-adds per byte of weights read.
+    /// Whether it multiplies floats.
+    pub floats: bool,
+    /// Multiply-adds per byte of weights or cache read.
     pub intensity: f64,
     /// Multiply-adds per second, in units of 10⁹.
     pub gmac_s: f64,
@@ -40,7 +44,12 @@ pub struct Kernel {
 impl Kernel {
     /// The ceiling over this kernel in GMAC/s: what memory can feed it, or what the multipliers can do.
     pub fn ceiling(&self, report: &Report) -> f64 {
-        (self.intensity * report.stream_gb_s).min(report.int8_gmac_s)
+        let multipliers = if self.floats {
+            report.floats_gmac_s
+        } else {
+            report.int8_gmac_s
+        };
+        (self.intensity * report.stream_gb_s).min(multipliers)
     }
 }
 
@@ -82,10 +91,24 @@ fn roofline(report: &Report) -> String {
         &mut svg,
         &x,
         &y,
-        "multiply-adds per byte of weights",
+        "multiply-adds per byte of weights or cache",
         "10⁹ multiply-adds per second",
     );
     let ridge = report.int8_gmac_s / report.stream_gb_s;
+    if report.floats_gmac_s > 0.0 {
+        let level = y.at(report.floats_gmac_s);
+        let _ = write!(
+            svg,
+            "<polyline class=\"roof floats\" points=\"{:.1},{level:.1} {:.1},{level:.1}\" />\
+             <text x={:.1} y={:.1} text-anchor=end>floats {} GMAC/s</text>",
+            x.at(report.floats_gmac_s / report.stream_gb_s),
+            x.to,
+            x.to,
+            // Below: just above are the dots of prompts.
+            level + 16.0,
+            short(report.floats_gmac_s)
+        );
+    }
     let _ = write!(
         svg,
         "<polyline class=roof points=\"{:.1},{:.1} {:.1},{:.1} {:.1},{:.1}\" />",
@@ -119,7 +142,7 @@ fn roofline(report: &Report) -> String {
             "<circle class=c{class} cx={:.1} cy={:.1} r=4.5><title>{}, {}: {} GMAC/s, {:.0} % of its ceiling</title></circle>",
             x.at(kernel.intensity),
             y.at(kernel.gmac_s),
-            escape(&kernel.quant),
+            escape(&kernel.name),
             in_words(kernel.columns),
             short(kernel.gmac_s),
             100.0 * kernel.gmac_s / kernel.ceiling(report)
@@ -134,7 +157,8 @@ fn roofline(report: &Report) -> String {
             in_words(columns)
         );
     }
-    svg.push_str("<br>A dot is a type of weights; point at it for its name.</p>");
+    svg.push_str("<br>A dot is a type of weights, or attention over a type of cache (there, columns are queries); point at it for its \
+         name. The table below has the same numbers. The dashed ceiling is that of float weights and of attention.</p>");
     svg
 }
 
@@ -158,18 +182,19 @@ fn in_words(columns: usize) -> String {
 /// A line for each type, two cells for each shape.
 fn kernel_table(report: &Report) -> String {
     let shapes = shapes(report);
-    let mut html = String::from("<table><thead><tr><th rowspan=2>type");
+    let mut html = String::from("<div class=scroll><table><thead><tr><th rowspan=2>type");
     for &columns in &shapes {
-        let _ = write!(html, "<th colspan=2>{}", in_words(columns));
+        // With one column what counts is how fast weights are read.
+        let cells = if columns == 1 { 3 } else { 2 };
+        let _ = write!(html, "<th colspan={cells}>{}", in_words(columns));
     }
     html.push_str("<tr>");
     for &columns in &shapes {
-        // With one column what counts is how fast weights are read.
-        let unit = if columns == 1 { "GB/s" } else { "GMAC/s" };
-        let _ = write!(html, "<th class=n>{unit}<th>of its ceiling");
+        let speed = if columns == 1 { "<th class=n>GB/s" } else { "" };
+        let _ = write!(html, "{speed}<th class=n>GMAC/s<th>of its ceiling");
     }
     html.push_str("</thead><tbody>");
-    let mut types: Vec<&str> = report.kernels.iter().map(|k| k.quant.as_str()).collect();
+    let mut types: Vec<&str> = report.kernels.iter().map(|k| k.name.as_str()).collect();
     types.dedup();
     for name in types {
         let _ = write!(html, "<tr><td>{}", escape(name));
@@ -177,25 +202,28 @@ fn kernel_table(report: &Report) -> String {
             let found = report
                 .kernels
                 .iter()
-                .find(|k| k.quant == name && k.columns == columns);
+                .find(|k| k.name == name && k.columns == columns);
             let Some(kernel) = found else {
-                html.push_str("<td><td>");
+                html.push_str(if columns == 1 {
+                    "<td><td><td>"
+                } else {
+                    "<td><td>"
+                });
                 continue;
             };
-            let rate = if columns == 1 {
-                kernel.gmac_s / kernel.intensity
-            } else {
-                kernel.gmac_s
-            };
+            if columns == 1 {
+                let read = short(kernel.gmac_s / kernel.intensity);
+                let _ = write!(html, "<td class=n>{read}");
+            }
             let share = 100.0 * kernel.gmac_s / kernel.ceiling(report);
             let _ = write!(
                 html,
                 "<td class=n>{}<td class=share><meter min=0 max=100 value={share:.0}></meter> {share:.0} %",
-                short(rate)
+                short(kernel.gmac_s)
             );
         }
     }
-    html + "</tbody></table>"
+    html + "</tbody></table></div>"
 }
 
 const STYLE: &str = "
@@ -210,9 +238,10 @@ svg{width:100%;height:auto;font:12px system-ui,sans-serif}svg text{fill:var(--so
 .s0{stroke:var(--s0)}.s1{stroke:var(--s1)}.s2{stroke:var(--s2)}.s3{stroke:var(--s3)}.s4{stroke:var(--s4)}.s5{stroke:var(--s5)}
 .c0{fill:var(--s0)}.c1{fill:var(--s1)}.c2{fill:var(--s2)}.c3{fill:var(--s3)}.c4{fill:var(--s4)}.c5{fill:var(--s5)}
 .k0{color:var(--s0)}.k1{color:var(--s1)}.k2{color:var(--s2)}.k3{color:var(--s3)}.k4{color:var(--s4)}.k5{color:var(--s5)}
+.floats{stroke-dasharray:5 4}.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:4px 8px;border-bottom:1px solid var(--grid)}th{color:var(--soft);font-weight:600}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:1rem 0}dt{color:var(--soft)}dd{margin:0}meter{width:56px}.n{text-align:right}.share{white-space:nowrap}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:1rem 0}dt{color:var(--soft)}dd{margin:0}meter{width:56px}.n{text-align:right}td:first-child{white-space:nowrap}.share{white-space:nowrap}
 ";
 
 /// The page as one string.
@@ -254,16 +283,26 @@ mod tests {
             facts: vec![("CPU".into(), "a <fast> one".into())],
             stream_gb_s: 36.0,
             int8_gmac_s: 468.0,
+            floats_gmac_s: 117.0,
             kernels: vec![
                 Kernel {
-                    quant: "q4_k".into(),
+                    name: "q4_k".into(),
                     columns: 1,
+                    floats: false,
                     intensity: 1.78,
                     gmac_s: 60.0,
                 },
                 Kernel {
-                    quant: "q4_k".into(),
+                    name: "f16".into(),
                     columns: 512,
+                    floats: true,
+                    intensity: 256.0,
+                    gmac_s: 100.0,
+                },
+                Kernel {
+                    name: "q4_k".into(),
+                    columns: 512,
+                    floats: false,
                     intensity: 910.0,
                     gmac_s: 320.0,
                 },
@@ -284,7 +323,8 @@ mod tests {
     fn ceilings_are_memory_left_of_the_ridge_and_multipliers_right_of_it() {
         let report = report();
         assert!((report.kernels[0].ceiling(&report) - 1.78 * 36.0).abs() < 1e-9);
-        assert_eq!(report.kernels[1].ceiling(&report), 468.0);
+        assert_eq!(report.kernels[1].ceiling(&report), 117.0);
+        assert_eq!(report.kernels[2].ceiling(&report), 468.0);
     }
 
     #[test]
@@ -294,6 +334,11 @@ mod tests {
         assert!(!page.contains("http") && !page.contains("<script"));
         assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
         assert!(!page.contains("NaN") && !page.contains("inf"));
+        // What a dot says when it is pointed at is in the table, too, which has a box to scroll in.
+        let table = &page[page.find("<div class=scroll><table>").unwrap()..];
+        for part in ["q4_k", "60", "94 %", "f16", "100", "85 %", "320", "68 %"] {
+            assert!(page.contains(part) && table.contains(part), "no {part}");
+        }
     }
 
     #[test]
