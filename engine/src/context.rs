@@ -130,6 +130,11 @@ impl Context {
         self.compute.threads()
     }
 
+    /// Number of worker threads for prompts.
+    pub fn threads_prompt(&self) -> usize {
+        self.compute.threads_prompt()
+    }
+
     /// Name of the instruction set in use.
     pub fn isa(&self) -> &'static str {
         self.compute.isa().name

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::common::{self, Feeding, Fixture};
-use gristmill_engine::{CacheType, ContextOptions, Model};
+use gristmill_engine::{CacheType, ContextOptions, Logits, Model};
 use gristmill_gguf::{Gguf, TensorType, Writer};
 
 /// A fixture with its matrices stored as another type, where their rows are whole blocks of it; none if no row is.
@@ -44,13 +44,22 @@ fn quantized(bytes: &[u8], kind: TensorType) -> Option<Arc<Model>> {
     Some(Model::from_gguf(gguf).unwrap())
 }
 
-fn bits(model: &Arc<Model>, tokens: &[u32], threads: usize, feeding: Feeding) -> Vec<u32> {
+/// Logits with so many threads for generation, and so many for prompts if not the same.
+fn bits(
+    model: &Arc<Model>,
+    tokens: &[u32],
+    (threads, threads_prompt): (usize, Option<usize>),
+    feeding: Feeding,
+) -> Vec<u32> {
     let options = ContextOptions {
+        threads_prompt,
         cache_keys: CacheType::F16,
         cache_values: CacheType::F16,
         ..common::exact(threads)
     };
     let mut context = model.context(&options).unwrap();
+    assert_eq!(context.threads(), threads);
+    assert_eq!(context.threads_prompt(), threads_prompt.unwrap_or(threads));
     let logits = common::logits(&mut context, tokens, feeding);
     assert!(logits.iter().all(|l| l.is_finite()));
     logits.iter().map(|l| l.to_bits()).collect()
@@ -62,14 +71,15 @@ const KINDS: &[&str] = &[
     "IQ4_NL", "IQ4_XS", "MXFP4",
 ];
 
-#[test]
-fn logits_do_not_depend_on_the_number_of_threads() {
+/// Walks the fixtures with matrices of these types, fed in more columns than the dots take, and one at a time; what one
+/// thread makes of them is what each of these numbers of threads must.
+fn walk(kinds: &[&str], threads: &[(usize, Option<usize>)]) -> usize {
     let fixtures = Fixture::all(&common::testdata().join("archs"));
     let mut models = 0;
     for fixture in fixtures.iter().filter(|f| f.path("head").is_file()) {
         let tokens = fixture.tokens();
         let bytes = fixture.expand();
-        for name in KINDS {
+        for name in kinds {
             let quant = gristmill_kernels::QUANTS
                 .iter()
                 .find(|q| q.name == *name)
@@ -79,13 +89,12 @@ fn logits_do_not_depend_on_the_number_of_threads() {
                 continue;
             };
             models += 1;
-            // More columns than the dots take, and one at a time.
             for feeding in [Feeding::Batch, Feeding::Single] {
-                let one = bits(&model, &tokens, 1, feeding);
-                for threads in 2..=4 {
+                let one = bits(&model, &tokens, (1, None), feeding);
+                for &threads in threads {
                     assert!(
                         bits(&model, &tokens, threads, feeding) == one,
-                        "{} as {name}: {threads} threads, {feeding:?}",
+                        "{} as {name}: {threads:?} threads, {feeding:?}",
                         fixture.name
                     );
                 }
@@ -93,5 +102,53 @@ fn logits_do_not_depend_on_the_number_of_threads() {
         }
     }
     println!("{models} models");
+    models
+}
+
+#[test]
+fn logits_do_not_depend_on_the_number_of_threads() {
+    let models = walk(KINDS, &[(2, None), (3, None), (4, None)]);
     assert!(models >= 60, "{models}");
+}
+
+#[test]
+fn prompts_with_threads_of_their_own_make_the_same_logits() {
+    let threads = [(1, Some(3)), (3, Some(1)), (2, Some(4)), (4, Some(2))];
+    let models = walk(&["Q4_0", "Q6_K", "F16"], &threads);
+    assert!(models >= 12, "{models}");
+}
+
+#[test]
+fn a_text_with_other_threads_for_its_prompt_is_the_same() {
+    // A prompt on one path, then tokens one by one on the other, in one context.
+    let fixture = Fixture::all(&common::testdata().join("archs"))
+        .into_iter()
+        .find(|f| f.name == "llama-gqa")
+        .unwrap();
+    let tokens = fixture.tokens();
+    assert!(tokens.len() > gristmill_kernels::FEW_COLUMNS + 2);
+    let model = quantized(&fixture.expand(), TensorType::Q4_0).unwrap();
+    let text = |threads, threads_prompt| {
+        let options = ContextOptions {
+            threads_prompt,
+            ..common::exact(threads)
+        };
+        let mut context = model.context(&options).unwrap();
+        let mut logits = context.feed(&tokens, Logits::Last).unwrap().to_vec();
+        let mut all = Vec::new();
+        for _ in 0..20 {
+            all.extend(logits.iter().map(|l| l.to_bits()));
+            let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
+            let id = best.unwrap() as u32;
+            logits = context.feed(&[id], Logits::Last).unwrap().to_vec();
+        }
+        all
+    };
+    let one = text(1, None);
+    for (threads, threads_prompt) in [(1, 4), (4, 1), (2, 3), (3, 2)] {
+        assert!(
+            text(threads, Some(threads_prompt)) == one,
+            "{threads} threads, {threads_prompt} for the prompt"
+        );
+    }
 }
