@@ -1,5 +1,5 @@
 //! The operations between matrix products, `ops/<name>/<float instructions>`, on a vector of 4,096; rates are bytes of it.
-//! The instructions are chosen once a process: `GRISTMILL_ISA=avx2 cargo bench -- ops` measures others.
+//! Walks the float instructions that this CPU has.
 
 use std::hint::black_box;
 
@@ -44,15 +44,17 @@ fn operations(c: &mut Criterion<Rates>) {
     for (name, operation) in all {
         let mut group = c.benchmark_group("ops");
         group.throughput(Throughput::Bytes(4 * WIDTH as u64));
-        let set = Floats::current().name();
-        group.bench_function(format!("{name}/{set}"), |b| {
-            let mut x = input.clone();
-            // A copy each time keeps repeated operations from running into zeros or infinities.
-            b.iter(|| {
-                x.copy_from_slice(&input);
-                operation(black_box(&mut x), black_box(&input));
+        for floats in Floats::all() {
+            group.bench_function(format!("{name}/{}", floats.name()), |b| {
+                let _entered = floats.enter();
+                let mut x = input.clone();
+                // A copy each time keeps repeated operations from running into zeros or infinities.
+                b.iter(|| {
+                    x.copy_from_slice(&input);
+                    operation(black_box(&mut x), black_box(&input));
+                });
             });
-        });
+        }
     }
 }
 

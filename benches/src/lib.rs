@@ -84,10 +84,8 @@ pub fn weights(quant: &QuantType, rows: usize, cols: usize) -> Option<Vec<u8>> {
     )
 }
 
-/// One single-threaded handle for each instruction set of this machine, with its name.
-///
-/// # Panics
-/// If one can't be made.
+/// One single-threaded handle for each instruction set of this machine, with its name. One that can't be made is left out,
+/// and standard error says why.
 pub fn computes() -> Vec<(&'static str, Compute)> {
     let make = |isa: &'static gristmill_kernels::isa::Isa| {
         let options = ComputeOptions {
@@ -95,10 +93,13 @@ pub fn computes() -> Vec<(&'static str, Compute)> {
             threads_prompt: Some(1),
             isa: Some(isa.name.to_owned()),
         };
-        (
-            isa.name,
-            Compute::new(&options).expect("this machine has it"),
-        )
+        match Compute::new(&options) {
+            Ok(compute) => Some((isa.name, compute)),
+            Err(error) => {
+                eprintln!("not measured: {error}");
+                None
+            }
+        }
     };
-    cpu::available().map(make).collect()
+    cpu::available().filter_map(make).collect()
 }

@@ -51,11 +51,10 @@ fn the_distribution_is_that_of_the_plain_path() {
     };
     let mut plain = context(Default::default());
     let sample = |context: &mut Context, first_seed: u64| {
-        // Counts of the ids at the third place, and of the pairs at the second and third in a few classes.
+        // Counts of the ids at the third place, and of the pairs at the second and fourth in a few classes.
         let (mut ids, mut pairs) = (vec![0u32; 128], vec![0u32; 64]);
         let mut accepted = 0;
         for seed in 0..1500 {
-            context.truncate(4).unwrap();
             let sampler = SamplerOptions {
                 seed: Some(first_seed + seed),
                 temperature: 0.35,
