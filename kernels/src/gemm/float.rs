@@ -1,7 +1,7 @@
 //! Products with float weights (F32, F16, BF16 and the plain numbers): the activations stay f32, nothing is rounded to
 //! 8 bits.
 //!
-//! Few columns: a row becomes f32 and is multiplied with each column, four running sums of a vector each. Many: 2 vectors
+//! Few columns: a row is multiplied with each column as it is read, four running sums of a vector each. Many: 2 vectors
 //! of rows, one unit deep, are transposed and multiplied with 6 columns at a time; each output is summed in order of depth.
 
 use crate::compute::Matrix;
@@ -9,6 +9,8 @@ use crate::isa::UNIT;
 use crate::isa::aligned::Aligned;
 use crate::isa::float::{Floats, Kernel, Simd};
 use crate::pool::Strip;
+use crate::quant::{self, QuantType};
+use half::{bf16, f16};
 
 /// A worker's memory.
 #[derive(Debug, Default)]
@@ -27,41 +29,122 @@ pub fn few(
     mut strip: Strip<'_>,
 ) {
     let cols = weights.cols;
-    let row = buffers.row.of(cols);
     for index in 0..strip.rows {
-        (weights.quant.dequantize)(weights.row_range(strip.first + index, 1), row);
+        let bytes = weights.row_range(strip.first + index, 1);
+        let row = Row::of(weights.quant, bytes, &mut buffers.row);
         for column in 0..strip.columns() {
             let x = &x[column * cols..][..cols];
-            strip.column(column)[index] = floats.run(Dot(row, x));
+            strip.column(column)[index] = match row {
+                Row::F32(row) => floats.run(Dot(row, x)),
+                Row::F16(row) => floats.run(Dot(Halves(row), x)),
+                Row::Bf16(row) => floats.run(Dot(UpperHalves(row), x)),
+            };
         }
     }
 }
 
-struct Dot<'a>(&'a [f32], &'a [f32]);
+/// A row as it is multiplied: as it lies in the file where that can be read in vectors.
+#[derive(Clone, Copy)]
+enum Row<'a> {
+    F32(&'a [f32]),
+    F16(&'a [u16]),
+    Bf16(&'a [u16]),
+}
 
-impl Kernel for Dot<'_> {
+impl<'a> Row<'a> {
+    fn of(quant: &QuantType, bytes: &'a [u8], buffer: &'a mut Aligned<f32>) -> Row<'a> {
+        // What has the file's byte order and its own alignment needs no copy.
+        if cfg!(target_endian = "little") {
+            if quant.id == quant::float::F32.id
+                && let Ok(row) = bytemuck::try_cast_slice(bytes)
+            {
+                return Row::F32(row);
+            }
+            if let Ok(row) = bytemuck::try_cast_slice(bytes) {
+                if quant.id == quant::float::F16.id {
+                    return Row::F16(row);
+                }
+                if quant.id == quant::float::BF16.id {
+                    return Row::Bf16(row);
+                }
+            }
+        }
+        let row = buffer.of(bytes.len() / quant.block_bytes * quant.block_elements);
+        (quant.dequantize)(bytes, row);
+        Row::F32(row)
+    }
+}
+
+/// Weights that a vector can be loaded of.
+trait Weights: Copy {
+    fn load<S: Simd>(self, s: S, at: usize) -> S::V;
+    fn value(self, at: usize) -> f32;
+}
+
+impl Weights for &[f32] {
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, at: usize) -> S::V {
+        s.load(&self[at..at + S::LANES])
+    }
+    #[inline(always)]
+    fn value(self, at: usize) -> f32 {
+        self[at]
+    }
+}
+
+/// IEEE half floats.
+#[derive(Clone, Copy)]
+struct Halves<'a>(&'a [u16]);
+
+impl Weights for Halves<'_> {
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, at: usize) -> S::V {
+        s.load_f16(&self.0[at..at + S::LANES])
+    }
+    #[inline(always)]
+    fn value(self, at: usize) -> f32 {
+        f16::from_bits(self.0[at]).to_f32()
+    }
+}
+
+/// Upper halves of floats.
+#[derive(Clone, Copy)]
+struct UpperHalves<'a>(&'a [u16]);
+
+impl Weights for UpperHalves<'_> {
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, at: usize) -> S::V {
+        s.load_bf16(&self.0[at..at + S::LANES])
+    }
+    #[inline(always)]
+    fn value(self, at: usize) -> f32 {
+        bf16::from_bits(self.0[at]).to_f32()
+    }
+}
+
+/// Weights times a column of the same length.
+struct Dot<'a, W>(W, &'a [f32]);
+
+impl<W: Weights> Kernel for Dot<'_, W> {
     type Output = f32;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
-        let Dot(a, b) = self;
+        let Dot(weights, x) = self;
         let mut sums = [s.splat(0.0); 4];
-        let (a_four, b_four) = (a.chunks_exact(4 * S::LANES), b.chunks_exact(4 * S::LANES));
-        let (a_rest, b_rest) = (a_four.remainder(), b_four.remainder());
-        for (a, b) in a_four.zip(b_four) {
+        let four = x.len() - x.len() % (4 * S::LANES);
+        let whole = x.len() - x.len() % S::LANES;
+        for at in (0..four).step_by(4 * S::LANES) {
             for (i, sum) in sums.iter_mut().enumerate() {
-                let at = i * S::LANES;
-                *sum = s.fma(
-                    s.load(&a[at..at + S::LANES]),
-                    s.load(&b[at..at + S::LANES]),
-                    *sum,
-                );
+                let at = at + i * S::LANES;
+                *sum = s.fma(weights.load(s, at), s.load(&x[at..at + S::LANES]), *sum);
             }
         }
-        let (a_one, b_one) = (a_rest.chunks_exact(S::LANES), b_rest.chunks_exact(S::LANES));
-        let rest = a_one.remainder().iter().zip(b_one.remainder());
-        let rest: f32 = rest.map(|(a, b)| a * b).sum();
-        for (a, b) in a_one.zip(b_one) {
-            sums[0] = s.fma(s.load(a), s.load(b), sums[0]);
+        for at in (four..whole).step_by(S::LANES) {
+            sums[0] = s.fma(weights.load(s, at), s.load(&x[at..at + S::LANES]), sums[0]);
+        }
+        let mut rest = 0.0;
+        for (at, x) in x.iter().enumerate().skip(whole) {
+            rest += weights.value(at) * x;
         }
         s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))) + rest
     }

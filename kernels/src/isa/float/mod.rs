@@ -70,6 +70,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn largest(self, v: Self::V) -> f32;
     /// The first `LANES` values of `bits` (IEEE half floats), widened.
     fn load_f16(self, bits: &[u16]) -> Self::V;
+    /// The first `LANES` values of `bits` (upper halves of floats), widened.
+    fn load_bf16(self, bits: &[u16]) -> Self::V;
     /// Narrows to IEEE half floats, ties to even.
     fn store_f16(self, v: Self::V, bits: &mut [u16]);
     /// The first `LANES` values of `codes`, widened.
@@ -278,6 +280,13 @@ mod tests {
                     let want = half::f16::from_bits(*b).to_f32();
                     assert!(x.to_bits() == want.to_bits() || (x.is_nan() && want.is_nan()));
                 }
+                let upper = read(s.load_bf16(&bits));
+                assert!(
+                    upper
+                        .iter()
+                        .zip(&bits)
+                        .all(|(x, b)| x.to_bits() == u32::from(*b) << 16)
+                );
                 let mut back = [0u16; 16];
                 s.store_f16(s.load(&[wide.as_slice(), &wide].concat()), &mut back);
                 for (x, b) in back.iter().zip(&bits).take(S::LANES) {

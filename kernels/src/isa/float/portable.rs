@@ -99,6 +99,14 @@ impl Simd for Portable {
         f32x8::new(half8::widen(&head))
     }
     #[inline(always)]
+    fn load_bf16(self, bits: &[u16]) -> f32x8 {
+        let mut wide = [0f32; 8];
+        for (w, b) in wide.iter_mut().zip(&bits[..8]) {
+            *w = f32::from_bits(u32::from(*b) << 16);
+        }
+        f32x8::new(wide)
+    }
+    #[inline(always)]
     fn store_f16(self, v: f32x8, bits: &mut [u16]) {
         bits[..8].copy_from_slice(&half8::narrow(&v.to_array()));
     }

@@ -161,6 +161,14 @@ impl Simd for Avx2 {
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(bits[..8].as_ptr().cast())) }
     }
     #[inline(always)]
+    fn load_bf16(self, bits: &[u16]) -> __m256 {
+        // SAFETY: the slice was checked to hold eight.
+        unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(bits[..8].as_ptr().cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }
+    }
+    #[inline(always)]
     fn store_f16(self, v: __m256, bits: &mut [u16]) {
         // SAFETY: the slice was checked to hold eight.
         unsafe {
@@ -251,6 +259,14 @@ impl Simd for Avx512 {
     fn load_f16(self, bits: &[u16]) -> __m512 {
         // SAFETY: the slice was checked to hold sixteen.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(bits[..16].as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn load_bf16(self, bits: &[u16]) -> __m512 {
+        // SAFETY: the slice was checked to hold sixteen.
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(bits[..16].as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        }
     }
     #[inline(always)]
     fn store_f16(self, v: __m512, bits: &mut [u16]) {
