@@ -1,6 +1,6 @@
 //! A context: the state of one sequence of tokens (keys and values of the past), its buffers, and the threads that extend
-//! it. Flows in: token ids. Flows out: logits. Everything is taken when the context is made; feeding a token allocates
-//! nothing.
+//! it. Flows in: token ids. Flows out: logits. Memory is taken when the context is made and at the first
+//! feed of a size; feeding another token allocates nothing.
 
 use std::ops::Range;
 use std::sync::Arc;
