@@ -1,36 +1,13 @@
 //! Feeding a token allocates nothing: counted by the program's allocator, so this is a test binary of its own, with one test.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "../../kernels/tests/counting/mod.rs"]
+mod counting;
+
+use counting::COUNT;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use gristmill_engine::{ContextOptions, Logits, Model};
-
-/// The system's allocator, and how often it was asked for memory.
-struct Counting;
-
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: the system's allocator does it all.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(at, layout) }
-    }
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
 
 #[test]
 fn feeding_a_token_allocates_nothing() {

@@ -109,7 +109,7 @@ struct Column {
 
 /// Rows times columns, see [`crate::isa::DotRows`].
 /// # Safety
-/// The CPU must have AVX2, FMA, F16C and `D`'s instruction; lengths as `Ready::dot` checks them.
+/// The CPU must have AVX2, FMA, F16C and what `D` needs; lengths as `Ready::dot` checks them.
 #[inline(always)]
 pub unsafe fn rows<D: Dot4, L: Layout>(
     weights: &[u8],

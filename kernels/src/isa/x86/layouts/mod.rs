@@ -2,7 +2,8 @@
 //! whose codes are points of a grid are in [`grid`], the ternary ones and the rest in [`narrow`].
 //!
 //! SAFETY, for these files: a layout reads only the bytes of the blocks it is asked for (`head`: all blocks of a unit;
-//! `codes`: one run of 32 codes), and the callers' `target_feature` says the CPU has AVX2, FMA and F16C.
+//! `codes`: one run of 32 codes), and the callers' `target_feature` says the CPU has AVX2, FMA and F16C. What only `head_512`
+//! calls also has AVX-512 F, BW and VL.
 
 pub use crate::isa::blocks::*;
 use std::arch::x86_64::*;
