@@ -33,7 +33,7 @@ fn dequant(c: &mut Criterion<Rates>) {
             continue;
         }
         for ready in ISAS.iter().filter_map(|isa| isa.ready()) {
-            group.bench_function(format!("{}/{}", name(quant), ready.isa().name), |b| {
+            group.bench_function(format!("{}/{}", name(quant), ready.isa().name()), |b| {
                 let blocks = blocks();
                 let mut codes = [0i8; UNIT];
                 let (mut scales, mut mins) = ([0.0; UNIT_GROUPS], [0.0; UNIT_GROUPS]);

@@ -91,10 +91,10 @@ pub fn computes() -> Vec<(&'static str, Compute)> {
         let options = ComputeOptions {
             threads: Some(1),
             threads_prompt: Some(1),
-            isa: Some(isa.name.to_owned()),
+            isa: Some(isa.name().to_owned()),
         };
         match Compute::new(&options) {
-            Ok(compute) => Some((isa.name, compute)),
+            Ok(compute) => Some((isa.name(), compute)),
             Err(error) => {
                 eprintln!("not measured: {error}");
                 None

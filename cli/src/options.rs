@@ -47,7 +47,7 @@ fn isa(name: &str) -> Result<String, String> {
     if cpu::is_known(name) {
         return Ok(name.to_owned());
     }
-    let names: Vec<&str> = cpu::available().map(|isa| isa.name).collect();
+    let names: Vec<&str> = cpu::available().map(|isa| isa.name()).collect();
     Err(format!(
         "there is no instruction set of that name; this machine has {}",
         names.join(", ")

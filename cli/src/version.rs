@@ -48,8 +48,8 @@ pub fn print(verbose: bool) -> Result<()> {
 
 /// The instruction set that is used, and why.
 fn choice(ready: Ready) -> String {
-    let best = cpu::available().last().map_or("scalar", |isa| isa.name);
-    let name = ready.isa().name;
+    let best = cpu::available().last().map_or("scalar", |isa| isa.name());
+    let name = ready.isa().name();
     let why = if cpu::forced().is_none() {
         "the best that this processor has".to_owned()
     } else if name == best {
@@ -62,9 +62,9 @@ fn choice(ready: Ready) -> String {
 
 /// What computes each shape and why, then which types are unpacked how.
 fn kernels(ready: Ready) -> String {
-    let mut text = format!("Kernels of {}\n", ready.isa().name);
+    let mut text = format!("Kernels of {}\n", ready.isa().name());
     text += &render::indented(&shapes(ready).plain());
-    text += &format!("\nTypes on {}\n", ready.isa().name);
+    text += &format!("\nTypes on {}\n", ready.isa().name());
     for (way, types) in by_way(ready) {
         text += &wrapped(&format!("{way}: {}", types.join(" ")));
     }
@@ -78,7 +78,7 @@ fn shapes(ready: Ready) -> Table {
         ("computed by", Align::Left),
         ("because", Align::Left),
     ]);
-    let floats = Floats::for_isa(ready.isa().name);
+    let floats = Floats::for_isa(ready.isa().name());
     let lanes = format!("{} floats", floats.name());
     let (few, many) = (
         format!("2 to {FEW_COLUMNS} columns (guesses)"),
@@ -136,7 +136,7 @@ fn shapes(ready: Ready) -> Table {
 
 /// A way through the kernels: what computes, and why this.
 fn explained(ready: Ready, way: Path, columns: usize) -> (String, &'static str) {
-    let multiplies = &ready.isa().multiplies;
+    let multiplies = ready.isa().multiplies();
     match way {
         Path::FusedDot => (
             format!("fused dots, {}", multiplies.dots),
@@ -174,7 +174,7 @@ fn by_way(ready: Ready) -> Vec<(&'static str, Vec<&'static str>)> {
 }
 
 fn unpacked(ready: Ready, quant: &QuantType) -> &'static str {
-    let special = ready.isa().special.as_ref();
+    let special = ready.isa().special();
     match special.filter(|special| (special.takes)(quant)) {
         _ if quant.codes.is_none() => "floats as they are",
         Some(special) => special.how,

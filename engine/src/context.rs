@@ -137,7 +137,7 @@ impl Context {
 
     /// Name of the instruction set in use.
     pub fn isa(&self) -> &'static str {
-        self.compute.isa().name
+        self.compute.isa().name()
     }
 
     /// Forgets all tokens from position `positions` on. Refused with [`Error::Truncate`] where a sliding window has

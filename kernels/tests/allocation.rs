@@ -69,7 +69,7 @@ fn nothing_is_allocated_once_buffers_have_grown() {
             let options = ComputeOptions {
                 threads: Some(threads),
                 threads_prompt: None,
-                isa: Some(isa.name.to_owned()),
+                isa: Some(isa.name().to_owned()),
             };
             let mut compute = Compute::new(&options).unwrap();
             let mut count = |rounds: usize| {
@@ -83,7 +83,7 @@ fn nothing_is_allocated_once_buffers_have_grown() {
             assert!(
                 first > 0,
                 "{}: buffers have to come from somewhere",
-                isa.name
+                isa.name()
             );
             let rounds = 10;
             let later = count(rounds);
@@ -93,7 +93,7 @@ fn nothing_is_allocated_once_buffers_have_grown() {
             assert!(
                 later <= most,
                 "{} with {threads} threads: {later} allocations in {calls} calls",
-                isa.name
+                isa.name()
             );
         }
     }

@@ -120,7 +120,7 @@ fn save(name: &str, filter: &str, note: String) -> Result<String, Problem> {
     let record = Record {
         machine: cpu::model_name(),
         cores: Topology::detect().describe().0,
-        instruction_sets: cpu::available().map(|isa| isa.name.to_owned()).collect(),
+        instruction_sets: cpu::available().map(|isa| isa.name().to_owned()).collect(),
         commit: commit(),
         note,
         results,

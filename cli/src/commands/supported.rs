@@ -63,9 +63,9 @@ fn instruction_sets(here: bool) -> Titled {
         columns.push(("on this machine", Align::Left));
     }
     let mut table = Table::new(&columns);
-    let chosen = cpu::choose(None).map_or("", |ready| ready.isa().name);
+    let chosen = cpu::choose(None).map_or("", |ready| ready.isa().name());
     for isa in ISAS {
-        let state = if isa.name == chosen {
+        let state = if isa.name() == chosen {
             "chosen".to_owned()
         } else if isa.detect() {
             "there".to_owned()
@@ -73,7 +73,7 @@ fn instruction_sets(here: bool) -> Titled {
             let missing: Vec<_> = isa.missing().collect();
             format!("lacks {}", missing.join(", "))
         };
-        let mut cells = vec![isa.name.to_owned(), isa.needs_in_words()];
+        let mut cells = vec![isa.name().to_owned(), isa.needs_in_words()];
         if here {
             cells.push(state);
         }

@@ -274,7 +274,7 @@ fn instruction_sets_that_cannot_be_had() {
         (elsewhere, 1, "belongs to builds for".to_owned()),
     ];
     match lacking {
-        Some(isa) => cases.push((isa.name, 1, "this CPU lacks".to_owned())),
+        Some(isa) => cases.push((isa.name(), 1, "this CPU lacks".to_owned())),
         None => println!("skipped: this CPU has every set"),
     }
     for (name, code, part) in cases {

@@ -3,10 +3,7 @@
 
 use crate::isa::aligned::Aligned;
 use crate::isa::parts::Parts;
-use crate::isa::{
-    ACTIVATION_GROUP, Columns, DOT_ACTIVATION_GROUP, Ready, Rounded, TileColumns, UNIT,
-    UNIT_GROUPS, UNIT_SCALES,
-};
+use crate::isa::{Columns, RUNS, Ready, ReadyTile, Rounded, TileColumns, UNIT};
 use crate::pool::Team;
 use std::ops::Range;
 
@@ -24,27 +21,24 @@ impl FewColumns {
     pub fn fill(&mut self, ready: Ready, x: &[f32], count: usize, length: usize) -> Columns<'_> {
         let units = length.div_ceil(UNIT);
         let codes = self.codes.of(count * units * UNIT);
-        let scales = self.scales.of(count * units * 8);
-        let sums = self.sums.of(count * units * 8);
-        let half_sums = self.half_sums.of(count * units * 16);
+        let scales = self.scales.of(count * units * RUNS);
+        let sums = self.sums.of(count * units * RUNS);
+        let half_sums = self.half_sums.of(count * units * 2 * RUNS);
         let mut rounded = Rounded::ZERO;
         for column in 0..count {
             let x = &x[column * length..][..length];
             for unit in 0..units {
                 let x = &x[unit * UNIT..];
-                ready.round(&x[..x.len().min(UNIT)], DOT_ACTIVATION_GROUP, &mut rounded);
+                ready.round(&x[..x.len().min(UNIT)], &mut rounded);
                 let at = column * units + unit;
                 codes[at * UNIT..][..UNIT].copy_from_slice(&rounded.codes);
-                scales[at * 8..][..8].copy_from_slice(&rounded.scales);
-                let half_sums = &mut half_sums[at * 16..][..16];
-                for (group, (out, sum)) in half_sums.iter_mut().zip(rounded.sums).enumerate() {
-                    *out = sum as f32 * rounded.scales[group / 2];
-                }
-                for (out, pair) in sums[at * 8..][..8]
-                    .iter_mut()
-                    .zip(half_sums.chunks_exact(2))
-                {
-                    *out = pair[0] + pair[1];
+                scales[at * RUNS..][..RUNS].copy_from_slice(&rounded.scales);
+                let sums = &mut sums[at * RUNS..][..RUNS];
+                let (first, second) = half_sums[at * 2 * RUNS..][..2 * RUNS].split_at_mut(RUNS);
+                for (run, pair) in rounded.sums.chunks_exact(2).enumerate() {
+                    first[run] = pair[0] as f32;
+                    second[run] = pair[1] as f32;
+                    sums[run] = (pair[0] + pair[1]) as f32;
                 }
             }
         }
@@ -60,8 +54,9 @@ impl FewColumns {
     }
 }
 
-/// The most columns in a block: a few tiles' worth, so that threads can share the rounding evenly.
-const BLOCK: usize = 48;
+/// About as many columns are in a block: with [`RUNS`] running sums for every row of a slab they stay in the first-level
+/// cache.
+const BLOCK: usize = 16;
 
 /// Columns in the order of the tiles: blocks of nearly equal numbers of columns, each cut into units of depth.
 #[derive(Debug, Default)]
@@ -79,20 +74,21 @@ struct Piece {
     codes: Aligned<u8>,
     scales: Aligned<f32>,
     sums: Aligned<f32>,
-    pair_sums: Aligned<f32>,
+    half_sums: Aligned<f32>,
 }
 
 impl ManyColumns {
-    /// Rounds `count` columns of `length`, on at most `limit` threads, for a tile with unsigned activations or not.
+    /// Rounds `count` columns of `length` for a tile, on at most `limit` threads.
     pub fn fill(
         &mut self,
-        ready: Ready,
+        (ready, tile): (Ready, ReadyTile),
         (team, limit): (&Team, usize),
         (x, count, length): (&[f32], usize, usize),
-        unsigned: bool,
     ) {
+        let unsigned = tile.unsigned_activations();
         self.count = count;
-        self.blocks = count.div_ceil(BLOCK);
+        // Whole tiles.
+        self.blocks = count.div_ceil(BLOCK.next_multiple_of(tile.columns()));
         self.units = length.div_ceil(UNIT);
         let pieces = self.blocks * self.units;
         self.pieces
@@ -134,24 +130,23 @@ impl Piece {
         let count = x.len() / length;
         let from = unit * UNIT..length.min((unit + 1) * UNIT);
         let all = self.codes.of(count * UNIT);
-        let scales = self.scales.of(count * UNIT_SCALES);
-        let sums = self.sums.of(count * UNIT_GROUPS);
-        let pair_sums = self.pair_sums.of(count * UNIT_GROUPS / 2);
+        let scales = self.scales.of(count * RUNS);
+        let sums = self.sums.of(count * RUNS);
+        let half_sums = self.half_sums.of(count * RUNS * 2);
         let bias = if unsigned { 0x80 } else { 0 };
         let mut rounded = Rounded::ZERO;
         for (column, x) in x.chunks_exact(length).enumerate() {
-            ready.round(&x[from.clone()], ACTIVATION_GROUP, &mut rounded);
+            ready.round(&x[from.clone()], &mut rounded);
             for (out, &code) in all[column * UNIT..][..UNIT].iter_mut().zip(&rounded.codes) {
                 *out = code as u8 ^ bias;
             }
-            for (part, &scale) in rounded.scales[..UNIT_SCALES].iter().enumerate() {
-                scales[part * count + column] = scale;
+            for (run, &scale) in rounded.scales.iter().enumerate() {
+                scales[run * count + column] = scale;
             }
-            for (group, &sum) in rounded.sums.iter().enumerate() {
-                sums[group * count + column] = sum as f32;
-            }
-            for (pair, sum) in rounded.sums.chunks_exact(2).enumerate() {
-                pair_sums[pair * count + column] = (sum[0] + sum[1]) as f32;
+            for (run, pair) in rounded.sums.chunks_exact(2).enumerate() {
+                sums[run * count + column] = (pair[0] + pair[1]) as f32;
+                half_sums[2 * run * count + column] = pair[0] as f32;
+                half_sums[(2 * run + 1) * count + column] = pair[1] as f32;
             }
         }
     }
@@ -160,9 +155,9 @@ impl Piece {
         TileColumns {
             count,
             codes: self.codes.get(count * UNIT),
-            scales: self.scales.get(count * UNIT_SCALES),
-            sums: self.sums.get(count * UNIT_GROUPS),
-            pair_sums: self.pair_sums.get(count * UNIT_GROUPS / 2),
+            scales: self.scales.get(count * RUNS),
+            sums: self.sums.get(count * RUNS),
+            half_sums: self.half_sums.get(count * RUNS * 2),
         }
     }
 }

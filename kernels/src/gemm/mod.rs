@@ -2,21 +2,23 @@
 //! block layouts nor intrinsics.
 //!
 //! Few columns: each strip of rows goes through the fused dot of its type, or is unpacked row by row. Many columns: a
-//! slab of rows is unpacked one unit (256 weights) deep, interleaved, and multiplied with all columns, unit after unit.
-//! Float weights stay floats ([`float`]).
+//! slab of rows is unpacked and interleaved once ([`slabs`]), and multiplied with all columns, a block of them after the
+//! other. Both add up in the one order of [`crate::isa`]. Float weights stay floats ([`float`]).
 
 mod columns;
 mod float;
 pub mod select;
+mod slabs;
 
 use std::sync::Mutex;
 
 use crate::compute::{FEW_COLUMNS, Matrix, Product};
 use crate::isa::aligned::Aligned;
-use crate::isa::float::Floats;
-use crate::isa::{Ready, ReadyTile, Slab, SlabRows, UNIT, UNIT_GROUPS, Unpacked};
+use crate::isa::float::{Floats, Kernel, Simd};
+use crate::isa::{RUNS, Ready, ReadyTile, UNIT, Unpacked};
 use crate::pool::{Grid, MAX_GRIDS, Strip, Team};
 use columns::{FewColumns, ManyColumns};
+use slabs::Slabs;
 
 /// Memory that products reuse: rounded activations, and what each worker unpacks into.
 #[derive(Debug)]
@@ -33,10 +35,8 @@ struct Worker {
     scales: Aligned<f32>,
     mins: Aligned<f32>,
     results: Aligned<f32>,
-    slab_codes: Aligned<i8>,
-    slab_start: Aligned<i32>,
-    slab_scales: Aligned<f32>,
-    slab_mins: Aligned<f32>,
+    totals: Aligned<f32>,
+    slab: Slabs,
     floats: float::Buffers,
 }
 
@@ -199,81 +199,40 @@ impl Job<'_> {
 
     fn many(&self, tile: ReadyTile, many: &mut ManyColumns, cols: usize, grids: &mut [Grid<'_>]) {
         let Hands {
-            ready, team, limit, ..
-        } = self.hands;
-        many.fill(
             ready,
-            (team, limit),
-            (self.x, self.n, cols),
-            tile.unsigned_activations(),
-        );
+            floats,
+            team,
+            limit,
+        } = self.hands;
+        many.fill((ready, tile), (team, limit), (self.x, self.n, cols));
         let many = &*many;
         for grid in &mut *grids {
             grid.strip_rows = tile.rows();
         }
+        let units = cols.div_ceil(UNIT);
+        let rows = tile.rows();
         self.run(grids, |worker, weights, mut strip| {
-            let rows = tile.rows();
-            let sums = worker.results.of(rows * self.n);
-            sums.fill(0.0);
-            let codes = worker.codes.of(rows * UNIT);
-            let scales = worker.scales.of(rows * UNIT_GROUPS);
-            let mins = worker.mins.of(rows * UNIT_GROUPS);
             let Some(format) = &weights.quant.codes else {
                 return;
             };
-            if strip.rows < rows {
-                codes.fill(0);
-                scales.fill(0.0);
-            }
-            mins.fill(0.0);
-            let mut slab = Slab {
-                codes: worker.slab_codes.of(rows * UNIT),
-                start: worker.slab_start.of(rows * UNIT_GROUPS),
-                scales: worker.slab_scales.of(rows * UNIT_GROUPS),
-                mins: worker.slab_mins.of(rows * UNIT_GROUPS),
-                group: format.group,
-                groups: 0,
-                has_mins: false,
-                bias: 0,
-                largest: None,
-            };
-            let quant = weights.quant;
-            for unit in 0..cols.div_ceil(UNIT) {
-                let first = unit * UNIT;
-                let depth = UNIT.min(cols - first);
-                let groups = depth / format.group;
-                let bytes = first / quant.block_elements * quant.block_bytes
-                    ..(first + depth) / quant.block_elements * quant.block_bytes;
-                for row in 0..strip.rows {
-                    let row_bytes = weights.row_range(strip.first + row, 1);
-                    let at = row * UNIT_GROUPS;
-                    ready.unpack(
-                        quant,
-                        &row_bytes[bytes.clone()],
-                        &mut codes[row * UNIT..][..depth],
-                        &mut scales[at..][..groups],
-                        &mut mins[at..][..groups],
+            worker.slab.fill(ready, tile, &weights, &strip);
+            for block in 0..many.blocks() {
+                let columns = many.columns(block);
+                let sums = worker.results.of(columns.len() * RUNS * rows);
+                sums.fill(0.0);
+                for unit in 0..units {
+                    tile.run(
+                        &worker.slab.unit(tile, format, cols, unit),
+                        &many.piece(block, unit),
+                        sums,
                     );
                 }
-                let group = format.group;
-                let from = SlabRows {
-                    quant,
-                    codes,
-                    scales,
-                    mins,
-                    group,
-                    groups,
-                };
-                tile.pack(&from, &mut slab);
-                for block in 0..many.blocks() {
-                    let columns = many.columns(block);
-                    let sums = &mut sums[columns.start * rows..columns.end * rows];
-                    tile.run(&slab, &many.piece(block, unit), sums);
+                let totals = worker.totals.of(rows);
+                for (column, sums) in columns.zip(sums.chunks_exact(RUNS * rows)) {
+                    floats.run(Totals(sums, totals));
+                    let rows = strip.rows;
+                    strip.column(column).copy_from_slice(&totals[..rows]);
                 }
-            }
-            for (column, sums) in sums.chunks_exact(rows).enumerate() {
-                let rows = strip.rows;
-                strip.column(column).copy_from_slice(&sums[..rows]);
             }
         });
     }
@@ -292,6 +251,25 @@ impl Job<'_> {
             self.run(grids, |worker, weights, strip| {
                 float::many(floats, &mut worker.floats, weights, self.x, strip);
             });
+        }
+    }
+}
+
+/// The totals of the running sums of a column, for each of its rows: see [`crate::isa`].
+struct Totals<'a>(&'a [f32], &'a mut [f32]);
+
+impl Kernel for Totals<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Totals(sums, out) = self;
+        let rows = out.len();
+        for at in (0..rows).step_by(S::LANES) {
+            let acc = |run: usize| &sums[run * rows + at..][..S::LANES];
+            let pair = |a: usize| s.add(s.load(acc(a)), s.load(acc(a + 4)));
+            let even = s.add(pair(0), pair(2));
+            let odd = s.add(pair(1), pair(3));
+            s.store(s.add(even, odd), &mut out[at..][..S::LANES]);
         }
     }
 }

@@ -23,7 +23,7 @@ pub enum Path {
 }
 
 /// The tile for so many columns, unless the dots are better or there is none.
-pub fn tile(ready: Ready, columns: usize) -> Option<ReadyTile> {
+pub(crate) fn tile(ready: Ready, columns: usize) -> Option<ReadyTile> {
     ready.tile().filter(|_| columns > FEW_COLUMNS)
 }
 
@@ -36,7 +36,7 @@ pub fn path(ready: Ready, quant: &QuantType, columns: usize) -> Path {
             rows: tile.rows(),
             columns: tile.columns(),
         }
-    } else if ready.dot(quant).is_some() {
+    } else if ready.multiplies_blocks(quant) {
         Path::FusedDot
     } else {
         Path::UnpackedDot

@@ -23,6 +23,11 @@ pub trait Blocks {
         Some(codes) => codes.group == 16,
         None => false,
     };
+    /// The smallest and the largest code.
+    const RANGE: (i8, i8) = match &Self::QUANT.codes {
+        Some(codes) => codes.range,
+        None => (0, 0),
+    };
     /// Whether the type has mins.
     const MINS: bool = match &Self::QUANT.codes {
         Some(codes) => codes.has_mins,

@@ -1,9 +1,21 @@
 //! Instruction sets: each is an [`Isa`], a table of micro-kernels; [`Ready`] proves that this CPU has it.
 //!
-//! The arithmetic is in units of 256 weights of a row. For few columns a kernel unpacks blocks of the file and multiplies
-//! them at once ([`DotRows`]). For many, rows are unpacked to 8-bit codes ([`UnpackUnit`]), interleaved ([`Tile::pack`])
-//! and multiplied with all columns ([`Tile::run`]). What no fast function exists for goes through the type's own
-//! `unpack`, so a new type or a new instruction set works at once.
+//! The arithmetic is one, on every set and for any number of columns, down to the last bit. A row and a column are
+//! multiplied in units of 256, each eight runs of 32. A run's products of 8-bit codes are summed exactly in integers, a
+//! group (16 or 32 codes, which share a scale) at a time. In floats then, `fma` being one rounding:
+//!
+//! ```text
+//! t      = sum[0] · scale[0]                       of the run's first group
+//! t      = fma(sum[1], scale[1], t)                where it has a second
+//! t      = fma(-min[g], Σ activation codes of g, t)   for each group, where the type has mins
+//! acc[r] = fma(t, scale of the run's activations, acc[r])
+//! ```
+//!
+//! where `r` is the run's number in its unit and units follow in order; the product is
+//! `((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]))`. A kernel for few columns
+//! ([`DotRows`]) has the eight sums in the lanes of a vector; the kernel for many ([`Tile`]) has rows in the lanes and keeps
+//! the eight sums in memory. What no fast function exists for goes through the type's own `unpack`, so a new type or a new
+//! instruction set works at once.
 
 pub mod aligned;
 #[cfg(target_arch = "aarch64")]
@@ -22,33 +34,26 @@ pub use arm::{dotprod, i8mm, neon};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{avx_vnni, avx2, avx512, avx512vbmi, avx512vl};
 
-use crate::quant::QuantType;
+use crate::quant::{Codes, QuantType};
 
 /// Weights in a unit: the largest block there is.
 pub const UNIT: usize = 256;
+/// Weights in a run: activations are rounded to 8 bits with a scale for each.
+pub const RUN: usize = 32;
+/// Runs in a unit.
+pub const RUNS: usize = UNIT / RUN;
 /// The most groups (codes that share a scale) in a unit.
 pub const UNIT_GROUPS: usize = 16;
-/// Activations that share a scale when they are rounded to 8 bits for the tiles. At 64 the perplexities of both reference
-/// models are 0.25% from the reference's; a scale for 128 was 0.4% off, one for 32 costs time and gains nothing there.
-pub const ACTIVATION_GROUP: usize = 64;
-/// The same for the dots, where a finer scale costs nothing.
-pub const DOT_ACTIVATION_GROUP: usize = 32;
-/// Activation scales in a unit.
-pub const UNIT_SCALES: usize = UNIT / ACTIVATION_GROUP;
 
 /// An instruction set: how to know whether the CPU has it, and its micro-kernels.
 #[derive(Debug)]
 pub struct Isa {
-    /// Its name, as `GRISTMILL_ISA` and `--isa` take it.
-    pub name: &'static str,
-    /// What it needs of the CPU.
-    pub needs: &'static [Feature],
-    /// What does the multiplying, for `gristmill --version --verbose`.
-    pub multiplies: Multiplies,
-    /// Types that it unpacks in a way of its own.
-    pub special: Option<Special>,
-    /// Its functions; they may be called where the CPU has all that is needed.
-    pub kernels: Kernels,
+    pub(crate) name: &'static str,
+    pub(crate) needs: &'static [Feature],
+    pub(crate) multiplies: Multiplies,
+    pub(crate) special: Option<Special>,
+    /// May be called where the CPU has all that is needed.
+    pub(crate) kernels: Kernels,
 }
 
 /// The instructions that multiply bytes, in words.
@@ -71,7 +76,7 @@ pub struct Special {
 
 /// A property of a CPU.
 #[derive(Debug)]
-pub struct Feature {
+pub(crate) struct Feature {
     /// As its maker calls it.
     pub name: &'static str,
     /// Whether this CPU has it.
@@ -80,7 +85,7 @@ pub struct Feature {
 
 /// The micro-kernels of an instruction set.
 #[derive(Debug)]
-pub struct Kernels {
+pub(crate) struct Kernels {
     /// Rounds up to a unit of activations to 8 bits, see [`Ready::round`].
     pub round: Round,
     /// The fused product for a type, if there is one.
@@ -98,26 +103,26 @@ pub struct Kernels {
 /// Products of activations with codes of four bits or more, exact, with nothing to load or to store: the ceiling that the
 /// kernels are measured against.
 #[derive(Debug, Clone, Copy)]
-pub struct Peak {
+pub(crate) struct Peak {
     /// Multiply-adds in a round.
     pub multiply_adds: usize,
-    /// Does so many rounds.
+    /// Does this many rounds.
     pub run: unsafe fn(rounds: usize),
 }
 
-/// Rounds `x` to 8 bits with a scale for each `group` (32 or 64) of them.
-pub type Round = unsafe fn(x: &[f32], group: usize, to: &mut Rounded);
+/// Rounds up to a unit of activations to 8 bits with a scale for each run, see [`Ready::round`].
+pub(crate) type Round = unsafe fn(x: &[f32], to: &mut Rounded);
 
 /// A unit of activations in 8 bits, filled up with zeros.
 #[derive(Debug)]
 #[repr(align(64))]
-pub struct Rounded {
+pub(crate) struct Rounded {
     /// Codes, -127 ..= 127.
     pub codes: [i8; UNIT],
     /// Σ codes of each 16.
     pub sums: [i32; UNIT / 16],
-    /// A scale for each group, as many as the groups need.
-    pub scales: [f32; UNIT / DOT_ACTIVATION_GROUP],
+    /// The scale of each run.
+    pub scales: [f32; RUNS],
 }
 
 impl Rounded {
@@ -125,20 +130,21 @@ impl Rounded {
     pub const ZERO: Rounded = Rounded {
         codes: [0; UNIT],
         sums: [0; UNIT / 16],
-        scales: [0.0; UNIT / DOT_ACTIVATION_GROUP],
+        scales: [0.0; RUNS],
     };
 }
 
-/// Rows times columns: `weights` are whole rows of `row_bytes`, `out` gets a run of `x.count` results for each row.
-pub type DotRows = unsafe fn(weights: &[u8], row_bytes: usize, x: &Columns<'_>, out: &mut [f32]);
+/// Rows times columns: `weights` are whole rows of `row_bytes`, `out` gets `x.count` results for each row.
+pub(crate) type DotRows =
+    unsafe fn(weights: &[u8], row_bytes: usize, x: &Columns<'_>, out: &mut [f32]);
 
 /// Unpacks `codes.len()` (at most [`UNIT`], whole blocks) weights: as [`crate::quant::Codes::unpack`].
-pub type UnpackUnit =
+pub(crate) type UnpackUnit =
     unsafe fn(blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]);
 
 /// A row as codes: `value = scale[group] * code - min[group]`.
 #[derive(Debug, Clone, Copy)]
-pub struct Unpacked<'a> {
+pub(crate) struct Unpacked<'a> {
     /// Codes, whole units; 0 beyond the end of the row.
     pub codes: &'a [i8],
     /// A scale for each group.
@@ -151,7 +157,7 @@ pub struct Unpacked<'a> {
 
 /// Activations as the dots read them: column after column, each filled up with zeros to whole units.
 #[derive(Debug, Clone, Copy)]
-pub struct Columns<'a> {
+pub(crate) struct Columns<'a> {
     /// Number of columns.
     pub count: usize,
     /// Activations in a column.
@@ -160,27 +166,44 @@ pub struct Columns<'a> {
     pub units: usize,
     /// 8-bit activations, [`UNIT`] a unit, in -127 ..= 127.
     pub codes: &'a [i8],
-    /// The scale of each 32, 8 a unit.
+    /// The scale of each run, [`RUNS`] a unit.
     pub scales: &'a [f32],
-    /// scale · Σ codes of each 32, 8 a unit.
+    /// Σ codes of each run, [`RUNS`] a unit.
     pub sums: &'a [f32],
-    /// scale · Σ codes of each 16, 16 a unit.
+    /// Σ codes of each half of a run: of a unit first those of all first halves, then those of all second halves.
     pub half_sums: &'a [f32],
 }
 
 impl Columns<'_> {
     /// Panics unless lengths agree: kernels rely on it.
     fn check(&self) {
-        let units = self.count * self.units;
-        assert!(self.length <= self.units * UNIT && self.length.is_multiple_of(16));
-        assert!(self.codes.len() >= units * UNIT && self.scales.len() >= units * 8);
-        assert!(self.sums.len() >= units * 8 && self.half_sums.len() >= units * 16);
+        let units = self.count.checked_mul(self.units);
+        let codes = units.and_then(|units| units.checked_mul(UNIT));
+        let (Some(units), Some(codes)) = (units, codes) else {
+            panic!(
+                "{} columns of {} units are too many",
+                self.count, self.units
+            );
+        };
+        assert!(
+            self.length.div_ceil(UNIT) == self.units && self.length.is_multiple_of(RUN),
+            "columns of {} in {} units",
+            self.length,
+            self.units
+        );
+        assert!(
+            self.codes.len() >= codes
+                && self.scales.len() >= units * RUNS
+                && self.sums.len() >= units * RUNS
+                && self.half_sums.len() >= units * 2 * RUNS,
+            "columns are shorter than their shape"
+        );
     }
 }
 
 /// The kernel for many columns: a slab of `rows` rows, one unit deep, times all columns.
 #[derive(Debug, Clone, Copy)]
-pub struct Tile {
+pub(crate) struct Tile {
     /// Rows of a slab.
     pub rows: usize,
     /// Columns whose sums are in registers together.
@@ -188,64 +211,69 @@ pub struct Tile {
     /// Activations are unsigned, biased by 128 (or signed).
     pub unsigned_activations: bool,
     /// From codes row by row to the order of `run`.
-    pub pack: unsafe fn(from: &SlabRows<'_>, slab: &mut Slab<'_>),
-    /// Adds a slab's products to the sums.
+    pub pack: unsafe fn(from: &SlabRows<'_>, to: &mut SlabBuffers<'_>),
+    /// Adds a slab's products to the running sums.
     pub run: unsafe fn(slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]),
 }
 
 /// A slab as it is unpacked, row by row.
 #[derive(Debug)]
-pub struct SlabRows<'a> {
-    /// The type.
-    pub quant: &'static QuantType,
+pub(crate) struct SlabRows<'a> {
+    /// How the type unpacks.
+    pub format: &'static Codes,
     /// [`UNIT`] codes a row.
     pub codes: &'a [i8],
     /// [`UNIT_GROUPS`] scales a row.
     pub scales: &'a [f32],
-    /// [`UNIT_GROUPS`] mins a row, 0 where the type has none.
+    /// [`UNIT_GROUPS`] mins a row; not read where the type has none.
     pub mins: &'a [f32],
-    /// Codes that share a scale.
-    pub group: usize,
-    /// Groups that are there.
-    pub groups: usize,
+    /// Runs that are there, at most [`RUNS`].
+    pub runs: usize,
 }
 
-/// A slab in the order of the kernel: for every four codes all rows, for every group all rows.
+/// Where [`Tile::pack`] puts a slab of one unit: see [`Slab`].
 #[derive(Debug)]
-pub struct Slab<'a> {
-    /// Codes, `[UNIT / 4][rows][4]`.
+pub(crate) struct SlabBuffers<'a> {
+    /// Codes.
     pub codes: &'a mut [i8],
-    /// What a group's integer sum starts at, `[group][rows]`: undoes the activations' bias.
+    /// What integer sums start at.
     pub start: &'a mut [i32],
-    /// Scales, `[group][rows]`.
+    /// Scales.
     pub scales: &'a mut [f32],
-    /// Mins, `[group][rows]`.
+    /// Mins.
     pub mins: &'a mut [f32],
-    /// Codes that share a scale.
-    pub group: usize,
-    /// Groups that are there.
-    pub groups: usize,
-    /// Whether any minimum counts.
-    pub has_mins: bool,
-    /// What the kernel has added to codes to make them unsigned, where it takes that off again column by column.
-    pub bias: i8,
-    /// The largest code, for kernels that must know how many products fit in 16 bits; `None`: codes are signed.
-    pub largest: Option<u8>,
 }
 
-/// One unit of all columns.
+/// A slab, one unit deep, in the order of the kernel: for every four codes all rows, for every group all rows.
 #[derive(Debug, Clone, Copy)]
-pub struct TileColumns<'a> {
+pub(crate) struct Slab<'a> {
+    /// How the type unpacks.
+    pub format: &'static Codes,
+    /// Codes, `[UNIT / 4][rows][4]` (or words of another length that a set prefers).
+    pub codes: &'a [i8],
+    /// What a group's integer sum starts at, `[group][rows]`: undoes the activations' bias.
+    pub start: &'a [i32],
+    /// Scales, `[group][rows]`.
+    pub scales: &'a [f32],
+    /// Mins, `[group][rows]`.
+    pub mins: &'a [f32],
+    /// Runs that are there, at most [`RUNS`].
+    pub runs: usize,
+}
+
+/// One unit of some columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TileColumns<'a> {
     /// Number of columns.
     pub count: usize,
     /// 8-bit activations, `[column][UNIT]`.
     pub codes: &'a [u8],
-    /// Scales, `[ACTIVATION_GROUP of the unit][column]`.
+    /// Scales, `[run][column]`.
     pub scales: &'a [f32],
-    /// Σ codes, `[16 of the unit][column]`.
+    /// Σ codes, `[run][column]`.
     pub sums: &'a [f32],
-    /// Σ codes, `[32 of the unit][column]`.
-    pub pair_sums: &'a [f32],
+    /// Σ codes of 16, `[half run][column]`.
+    pub half_sums: &'a [f32],
 }
 
 /// An instruction set that this CPU has: its functions are safe to call.
@@ -253,6 +281,21 @@ pub struct TileColumns<'a> {
 pub struct Ready(&'static Isa, float::Floats);
 
 impl Isa {
+    /// Its name, as `GRISTMILL_ISA` and `--isa` take it.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What does the multiplying, for `gristmill --version --verbose`.
+    pub fn multiplies(&self) -> &Multiplies {
+        &self.multiplies
+    }
+
+    /// Types that it unpacks in a way of its own.
+    pub fn special(&self) -> Option<&Special> {
+        self.special.as_ref()
+    }
+
     /// Whether this CPU has it.
     pub fn detect(&self) -> bool {
         self.missing().next().is_none()
@@ -286,23 +329,36 @@ impl Ready {
         self.0
     }
 
-    /// Rounds up to [`UNIT`] activations to 8 bits with a scale for each `group` (32 or 64) of them. NaN or infinity in a
-    /// group makes its scale NaN or infinite.
-    pub fn round(self, x: &[f32], group: usize, to: &mut Rounded) {
+    /// Rounds up to [`UNIT`] activations to 8 bits with a scale for each run. NaN or infinity in a run makes its scale NaN
+    /// or infinite.
+    pub(crate) fn round(self, x: &[f32], to: &mut Rounded) {
         assert!(x.len() <= UNIT);
         // SAFETY: the CPU has the instructions (`Ready`).
-        unsafe { (self.0.kernels.round)(x, group, to) }
+        unsafe { (self.0.kernels.round)(x, to) }
+    }
+
+    /// Whether there is a fused product for a type.
+    pub(crate) fn multiplies_blocks(self, quant: &QuantType) -> bool {
+        (self.0.kernels.dot)(quant).is_some()
     }
 
     /// The fused product for a type. It panics if lengths don't agree.
-    pub fn dot(self, quant: &QuantType) -> Option<impl Fn(&[u8], &Columns<'_>, &mut [f32]) + Copy> {
+    pub(crate) fn dot(
+        self,
+        quant: &QuantType,
+    ) -> Option<impl Fn(&[u8], &Columns<'_>, &mut [f32]) + Copy> {
         let dot = (self.0.kernels.dot)(quant)?;
         let (elements, bytes) = (quant.block_elements, quant.block_bytes);
         Some(move |weights: &[u8], x: &Columns<'_>, out: &mut [f32]| {
             x.check();
             assert!(x.length.is_multiple_of(elements));
             let row_bytes = x.length / elements * bytes;
-            assert!(weights.len() * x.count == out.len() * row_bytes);
+            let rows = out.len().checked_div(x.count).unwrap_or(0);
+            assert!(
+                rows * x.count == out.len() && rows.checked_mul(row_bytes) == Some(weights.len()),
+                "{} bytes for {rows} rows of {row_bytes}",
+                weights.len()
+            );
             if !out.is_empty() && x.length > 0 {
                 // SAFETY: the CPU has the instructions; lengths were checked above.
                 unsafe { dot(weights, row_bytes, x, out) }
@@ -313,16 +369,20 @@ impl Ready {
     }
 
     /// The product with one unpacked row: `out` gets `x.count` results.
-    pub fn dot_unpacked(self, row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
+    pub(crate) fn dot_unpacked(self, row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
         x.check();
+        assert!(row.group == 16 || row.group == 32);
         assert!(out.len() == x.count && row.codes.len() == x.units * UNIT);
-        assert!(row.scales.len() * row.group == x.units * UNIT);
+        assert!(row.scales.len() == x.units * UNIT / row.group);
         assert!(row.mins.is_empty() || row.mins.len() == row.scales.len());
         // SAFETY: the CPU has the instructions; lengths were checked above.
         unsafe { (self.0.kernels.dot_unpacked)(row, x, out) }
     }
 
-    /// Unpacks up to a unit of whole blocks of a type that has codes.
+    /// Unpacks up to a unit of whole blocks of a type that has codes, see [`crate::quant::Codes`].
+    ///
+    /// # Panics
+    /// If lengths don't agree.
     pub fn unpack(
         self,
         quant: &QuantType,
@@ -334,6 +394,7 @@ impl Ready {
         let Some(plain) = &quant.codes else { return };
         assert!(codes.len() <= UNIT && scales.len() * plain.group >= codes.len());
         assert!(!plain.has_mins || mins.len() >= scales.len());
+        assert!(codes.len().is_multiple_of(quant.block_elements));
         assert!(codes.len() / quant.block_elements * quant.block_bytes == blocks.len());
         match (self.0.kernels.unpack)(quant) {
             // SAFETY: the CPU has the instructions; lengths were checked above.
@@ -348,7 +409,7 @@ impl Ready {
     }
 
     /// Runs `rounds` rounds of [`Peak`] and says how many multiply-adds that were.
-    pub fn peak(self, rounds: usize) -> u64 {
+    pub(crate) fn peak(self, rounds: usize) -> u64 {
         let peak = self.0.kernels.peak;
         // SAFETY: the CPU has the instructions (`Ready`).
         unsafe { (peak.run)(rounds) };
@@ -356,14 +417,14 @@ impl Ready {
     }
 
     /// The kernel for many columns, if there is one.
-    pub fn tile(self) -> Option<ReadyTile> {
+    pub(crate) fn tile(self) -> Option<ReadyTile> {
         self.0.kernels.tile.map(ReadyTile)
     }
 }
 
 /// A [`Tile`] that this CPU can run.
 #[derive(Debug, Clone, Copy)]
-pub struct ReadyTile(Tile);
+pub(crate) struct ReadyTile(Tile);
 
 impl ReadyTile {
     /// Rows of a slab.
@@ -382,30 +443,33 @@ impl ReadyTile {
     }
 
     /// Codes row by row to the order of [`ReadyTile::run`].
-    pub fn pack(self, from: &SlabRows<'_>, slab: &mut Slab<'_>) {
+    pub fn pack(self, from: &SlabRows<'_>, to: &mut SlabBuffers<'_>) {
         let rows = self.0.rows;
-        assert!(from.codes.len() == rows * UNIT && from.scales.len() == rows * UNIT_GROUPS);
-        assert!(from.mins.len() == rows * UNIT_GROUPS);
-        self.check(slab);
+        assert!(from.codes.len() == rows * UNIT && from.runs <= RUNS);
+        assert!(from.scales.len() == rows * UNIT_GROUPS && from.mins.len() == from.scales.len());
+        self.check(
+            to.codes.len(),
+            [to.start.len(), to.scales.len(), to.mins.len()],
+        );
         // SAFETY: the CPU has the instructions; lengths were checked above.
-        unsafe { (self.0.pack)(from, slab) }
+        unsafe { (self.0.pack)(from, to) }
     }
 
-    /// Adds a slab's products to `sums`, `rows` values for each column.
+    /// Adds a slab's products to `sums`, for each column [`RUNS`] times `rows` values.
     pub fn run(self, slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]) {
-        self.check(slab);
-        assert!(sums.len() == x.count * self.0.rows && x.codes.len() == x.count * UNIT);
-        assert!(x.scales.len() == x.count * UNIT_SCALES && x.sums.len() == x.count * UNIT_GROUPS);
-        assert!(x.pair_sums.len() == x.count * UNIT_GROUPS / 2);
+        let lengths = [slab.start.len(), slab.scales.len(), slab.mins.len()];
+        self.check(slab.codes.len(), lengths);
+        assert!(slab.format.group == 16 || slab.format.group == 32);
+        assert!(slab.runs <= RUNS && x.codes.len() / UNIT == x.count);
+        assert!(sums.len() == x.codes.len() / RUN * self.0.rows);
+        assert!(x.scales.len() == x.count * RUNS && x.sums.len() == x.scales.len());
+        assert!(x.half_sums.len() == x.count * RUNS * 2);
         // SAFETY: the CPU has the instructions; lengths were checked above.
         unsafe { (self.0.run)(slab, x, sums) }
     }
 
-    fn check(self, slab: &Slab<'_>) {
+    fn check(self, codes: usize, others: [usize; 3]) {
         let rows = self.0.rows;
-        assert!(slab.codes.len() == rows * UNIT && slab.start.len() == rows * UNIT_GROUPS);
-        assert!(slab.scales.len() == rows * UNIT_GROUPS && slab.mins.len() == slab.scales.len());
-        assert!(slab.group == 16 || slab.group == 32);
-        assert!(slab.groups * slab.group <= UNIT);
+        assert!(codes == rows * UNIT && others == [rows * UNIT_GROUPS; 3]);
     }
 }

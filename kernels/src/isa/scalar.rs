@@ -1,6 +1,6 @@
 //! Plain Rust: what every CPU runs, and what the other instruction sets are compared with.
 
-use super::{Columns, Isa, Kernels, Multiplies, Peak, Rounded, UNIT, Unpacked};
+use super::{Columns, Isa, Kernels, Multiplies, Peak, RUN, RUNS, Rounded, UNIT, Unpacked};
 use std::hint::black_box;
 
 /// The scalar instruction set.
@@ -37,8 +37,8 @@ unsafe fn peak(rounds: usize) {
     black_box(sum);
 }
 
-unsafe fn round_plain(x: &[f32], group: usize, to: &mut Rounded) {
-    round(x, group, to);
+unsafe fn round_plain(x: &[f32], to: &mut Rounded) {
+    round(x, to);
 }
 
 unsafe fn dot_plain(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
@@ -47,27 +47,18 @@ unsafe fn dot_plain(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
 
 /// See [`super::Ready::round`].
 #[inline(always)]
-pub fn round(x: &[f32], group: usize, to: &mut Rounded) {
-    // Groups of a known length make loops without ends to tidy up.
-    if group == 32 {
-        round_groups::<32>(x, to);
-    } else {
-        round_groups::<64>(x, to);
-    }
-}
-
-#[inline(always)]
-fn round_groups<const G: usize>(x: &[f32], to: &mut Rounded) {
-    let (whole, rest) = x.as_chunks::<G>();
-    let (groups, _) = to.codes.as_chunks_mut::<G>();
-    for ((x, codes), scale) in whole.iter().zip(&mut *groups).zip(&mut to.scales) {
+pub(crate) fn round(x: &[f32], to: &mut Rounded) {
+    // Runs of a known length make loops without ends to tidy up.
+    let (whole, rest) = x.as_chunks::<RUN>();
+    let (runs, _) = to.codes.as_chunks_mut::<RUN>();
+    for ((x, codes), scale) in whole.iter().zip(&mut *runs).zip(&mut to.scales) {
         *scale = quantize(x, codes);
     }
     if x.len() < UNIT {
         to.scales[whole.len()..].fill(0.0);
-        to.codes[whole.len() * G..].fill(0);
+        to.codes[whole.len() * RUN..].fill(0);
         if !rest.is_empty() {
-            let codes = &mut to.codes[whole.len() * G..][..rest.len()];
+            let codes = &mut to.codes[whole.len() * RUN..][..rest.len()];
             to.scales[whole.len()] = quantize(rest, codes);
         }
     }
@@ -76,7 +67,7 @@ fn round_groups<const G: usize>(x: &[f32], to: &mut Rounded) {
     }
 }
 
-/// Rounds a group to -127 ..= 127 times the returned scale. NaN or infinity anywhere makes the scale NaN or infinite.
+/// Rounds a run to -127 ..= 127 times the returned scale. NaN or infinity anywhere makes the scale NaN or infinite.
 #[inline(always)]
 fn quantize(x: &[f32], codes: &mut [i8]) -> f32 {
     // Magnitudes compare like their bits, and NaN above all: it can't be lost.
@@ -93,28 +84,40 @@ fn quantize(x: &[f32], codes: &mut [i8]) -> f32 {
     scale
 }
 
-/// One row times every column, groups in order.
+/// One row times every column, in the order that [`super`] lays down.
 #[inline(always)]
-pub fn dot_unpacked(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
-    let groups = UNIT / row.group * x.units;
+pub(crate) fn dot_unpacked(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
+    let groups = RUN / row.group;
     for (column, out) in out.iter_mut().enumerate() {
         let codes = &x.codes[column * x.units * UNIT..][..x.units * UNIT];
-        let scales = &x.scales[column * x.units * 8..][..x.units * 8];
-        let sums = if row.group == 32 { x.sums } else { x.half_sums };
-        let sums = &sums[column * groups..][..groups];
-        let mut total = 0.0;
-        for (group, x_sum) in sums.iter().enumerate() {
-            let at = group * row.group;
-            let sum: i32 = row.codes[at..][..row.group]
-                .iter()
-                .zip(&codes[at..][..row.group])
-                .map(|(&w, &x)| i32::from(w) * i32::from(x))
-                .sum();
-            total += row.scales[group] * scales[at / 32] * sum as f32;
-            if let Some(min) = row.mins.get(group) {
-                total -= min * x_sum;
+        let scales = &x.scales[column * x.units * RUNS..][..x.units * RUNS];
+        let mut acc = [0f32; RUNS];
+        for (run, (x, scale)) in codes.chunks_exact(RUN).zip(scales).enumerate() {
+            let mut t = 0.0;
+            for group in 0..groups {
+                let at = group * row.group;
+                let sum: i32 = row.codes[run * RUN + at..][..row.group]
+                    .iter()
+                    .zip(&x[at..][..row.group])
+                    .map(|(&w, &x)| i32::from(w) * i32::from(x))
+                    .sum();
+                t = (sum as f32).mul_add(row.scales[run * groups + group], t);
             }
+            for group in 0..groups {
+                if let Some(min) = row.mins.get(run * groups + group) {
+                    let x = &x[group * row.group..][..row.group];
+                    let sum: i32 = x.iter().map(|&code| i32::from(code)).sum();
+                    t = (-min).mul_add(sum as f32, t);
+                }
+            }
+            acc[run % RUNS] = t.mul_add(*scale, acc[run % RUNS]);
         }
-        *out = total;
+        *out = total(acc);
     }
+}
+
+/// The sum of the eight running sums.
+#[inline(always)]
+pub(crate) fn total(acc: [f32; RUNS]) -> f32 {
+    ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]))
 }

@@ -19,7 +19,7 @@ macro_rules! kernels {
         use crate::isa::$arch::layouts::{self, Layout};
         use crate::isa::$arch::dot;
         use crate::isa::{
-            Columns, DotRows, Kernels, Rounded, Slab, SlabRows, Tile, TileColumns, UnpackUnit, Unpacked,
+            Columns, DotRows, Kernels, Rounded, Slab, SlabBuffers, SlabRows, Tile, TileColumns, UnpackUnit, Unpacked,
         };
 
         crate::isa::set::functions_of_types! {
@@ -42,25 +42,24 @@ macro_rules! kernels {
         };
 
         $(#[target_feature(enable = $feature)])+
-        unsafe fn round(x: &[f32], group: usize, to: &mut Rounded) {
-            crate::isa::scalar::round(x, group, to);
+        unsafe fn round(x: &[f32], to: &mut Rounded) {
+            crate::isa::scalar::round(x, to);
         }
 
         $(#[target_feature(enable = $feature)])+
         unsafe fn dot_unpacked(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
-            // SAFETY: these features are what it asks for; lengths are the caller's.
-            unsafe { dot::unpacked::<$multiply>(row, x, out) }
+            crate::isa::scalar::dot_unpacked(row, x, out)
         }
 
         $(#[target_feature(enable = $feature)])+
-        unsafe fn pack(from: &SlabRows<'_>, slab: &mut Slab<'_>) {
-            // SAFETY: as above.
-            unsafe { $pack(from, slab) }
+        unsafe fn pack(from: &SlabRows<'_>, to: &mut SlabBuffers<'_>) {
+            // SAFETY: these features are what it asks for; lengths are the caller's.
+            unsafe { $pack(from, to) }
         }
 
         $(#[target_feature(enable = $feature)])+
         unsafe fn run(slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]) {
-            // SAFETY: as above.
+            // SAFETY: these features are what it asks for; lengths are the caller's.
             unsafe { $run(slab, x, sums) }
         }
     };
@@ -93,7 +92,7 @@ macro_rules! functions_of_types {
             scales: &mut [f32],
             mins: &mut [f32],
         ) {
-            // SAFETY: as above.
+            // SAFETY: these features are what it asks for; lengths are the caller's.
             unsafe { crate::isa::$arch::unpack::<L>(blocks, codes, scales, mins) }
         }
     };

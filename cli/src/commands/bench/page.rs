@@ -48,7 +48,7 @@ pub fn page(bench: &Bench, rows: &[Row]) -> Result<String> {
     let facts = vec![
         fact("Processor", cpu::model_name()),
         fact("Cores", topology.describe().0),
-        fact("Instruction set", compute.isa().name.to_owned()),
+        fact("Instruction set", compute.isa().name().to_owned()),
         fact(
             "Threads",
             if prompt == threads {

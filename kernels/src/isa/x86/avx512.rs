@@ -26,10 +26,10 @@ crate::isa::set::kernels! {
     multiply: dot::VnniVl,
     tile: {
         rows: tile::slab_rows::<tile::Zmm>(),
-        columns: 4,
+        columns: 6,
         unsigned_activations: true,
         pack: tile::pack::<tile::Zmm>,
-        run: tile::run::<tile::Zmm, 4>,
+        run: tile::run::<tile::Zmm, 6>,
     },
     peak: peak::VNNI_512,
 }

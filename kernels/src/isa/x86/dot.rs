@@ -1,19 +1,26 @@
 //! A few columns: blocks are unpacked in registers and multiplied at once, so that weights are read once, in order.
 //!
-//! Every (row, column) has two running sums of eight lanes and one for what mins take off; units in order. That order
-//! doesn't depend on the number of columns, so one column and four give the same bits.
+//! The products of four runs are summed into the four lanes of either half of a vector, twice; so a unit's eight sums come
+//! to lie in the lanes of a vector, as its scales do, and what follows is one operation for all eight.
 
 use super::layouts::{Head, Layout};
-use crate::isa::{Columns, UNIT, Unpacked};
+use crate::isa::{Columns, RUNS, UNIT};
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-/// What differs between the sets: products of unsigned and signed bytes, added up by fours, and how heads are gathered.
-pub trait Dot4: Copy {
-    /// Eight sums of four products. No pair of products exceeds 16 bits: `u` ≤ 128, |`s`| ≤ 127.
+/// What differs between the sets: products of unsigned and signed bytes, how they are summed, and how heads are gathered.
+pub trait Multiply: Copy {
+    /// Whether the unsigned side may be any byte; if not, 128 at most, and signed codes are multiplied by their magnitude.
+    const ANY_BYTE: bool;
+    /// The products of 32 pairs, `u` and `s`, |`s`| ≤ 127, summed by twos or fours.
     /// # Safety
-    /// The CPU must have the instruction.
-    unsafe fn dot4(u: __m256i, s: __m256i) -> __m256i;
+    /// The CPU must have the set's features.
+    unsafe fn products(u: __m256i, s: __m256i) -> __m256i;
+    /// Four results of [`Multiply::products`] to their sums: in each half of the lanes the four sums of the products in the
+    /// same half. `largest`: the largest byte of the unsigned sides.
+    /// # Safety
+    /// The CPU must have the set's features.
+    unsafe fn sums(products: [__m256i; 4], largest: i32) -> __m256i;
     /// A unit's scales and mins.
     /// # Safety
     /// The CPU must have the set's features; as [`Layout::head`].
@@ -24,7 +31,7 @@ pub trait Dot4: Copy {
     }
 }
 
-/// AVX2: pairs in 16 bits, then pairs of pairs in 32.
+/// AVX2: pairs in 16 bits.
 #[derive(Clone, Copy)]
 pub struct Maddubs;
 /// AVX-VNNI: 256 bits, VEX encoding.
@@ -34,32 +41,163 @@ pub struct Vnni;
 #[derive(Clone, Copy)]
 pub struct VnniVl;
 
-impl Dot4 for Maddubs {
-    #[inline(always)]
-    unsafe fn dot4(u: __m256i, s: __m256i) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1)) }
+/// Even words of `a` and `b`, then odd ones, half by half: their sum has the pairs of `a`, then those of `b`.
+#[inline(always)]
+unsafe fn even_and_odd(a: __m256i, b: __m256i) -> [__m256i; 2] {
+    // SAFETY: AVX, as the callers'.
+    unsafe {
+        let (a, b) = (_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
+        [
+            _mm256_castps_si256(_mm256_shuffle_ps::<0x88>(a, b)),
+            _mm256_castps_si256(_mm256_shuffle_ps::<0xdd>(a, b)),
+        ]
     }
 }
 
-impl Dot4 for Vnni {
+/// Sums of neighbouring 32-bit lanes of two vectors.
+#[inline(always)]
+unsafe fn pairs32(a: __m256i, b: __m256i) -> __m256i {
+    // SAFETY: AVX2, as the callers'.
+    unsafe {
+        let [even, odd] = even_and_odd(a, b);
+        _mm256_add_epi32(even, odd)
+    }
+}
+
+/// Sums of neighbouring words of two 16-bit lanes each, which must fit.
+#[inline(always)]
+unsafe fn pairs16(a: __m256i, b: __m256i) -> __m256i {
+    // SAFETY: AVX2, as the callers'.
+    unsafe {
+        let [even, odd] = even_and_odd(a, b);
+        _mm256_add_epi16(even, odd)
+    }
+}
+
+/// Sums of neighbouring 16-bit lanes, in 32 bits.
+#[inline(always)]
+unsafe fn widened(v: __m256i) -> __m256i {
+    // SAFETY: AVX2, as the callers'.
+    unsafe { _mm256_madd_epi16(v, _mm256_set1_epi16(1)) }
+}
+
+impl Multiply for Maddubs {
+    const ANY_BYTE: bool = false;
     #[inline(always)]
-    unsafe fn dot4(u: __m256i, s: __m256i) -> __m256i {
+    unsafe fn products(u: __m256i, s: __m256i) -> __m256i {
+        // SAFETY: the caller's promise. Two products fit in 16 bits: 2 · 128 · 127 < 2^15.
+        unsafe { _mm256_maddubs_epi16(u, s) }
+    }
+    #[inline(always)]
+    unsafe fn sums([a, b, c, d]: [__m256i; 4], largest: i32) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe {
+            // Sums of four products, and of eight, stay in 16 bits where they fit.
+            if largest * 127 * 8 <= i32::from(i16::MAX) {
+                widened(pairs16(pairs16(a, b), pairs16(c, d)))
+            } else if largest * 127 * 4 <= i32::from(i16::MAX) {
+                pairs32(widened(pairs16(a, b)), widened(pairs16(c, d)))
+            } else {
+                let (a, b, c, d) = (widened(a), widened(b), widened(c), widened(d));
+                pairs32(pairs32(a, b), pairs32(c, d))
+            }
+        }
+    }
+}
+
+/// Sums of neighbouring lanes of two vectors, whose values fit in 16 bits.
+#[inline(always)]
+unsafe fn narrow_pairs(a: __m256i, b: __m256i) -> __m256i {
+    // SAFETY: AVX2, as the callers'.
+    unsafe { widened(_mm256_packs_epi32(a, b)) }
+}
+
+/// [`Multiply::sums`] of sums of four products in 32 bits.
+#[inline(always)]
+unsafe fn sums_of_fours([a, b, c, d]: [__m256i; 4], largest: i32) -> __m256i {
+    // SAFETY: AVX2, as the callers'.
+    unsafe {
+        if largest * 127 * 8 <= i32::from(i16::MAX) {
+            narrow_pairs(narrow_pairs(a, b), narrow_pairs(c, d))
+        } else if largest * 127 * 4 <= i32::from(i16::MAX) {
+            pairs32(narrow_pairs(a, b), narrow_pairs(c, d))
+        } else {
+            pairs32(pairs32(a, b), pairs32(c, d))
+        }
+    }
+}
+
+impl Multiply for Vnni {
+    const ANY_BYTE: bool = true;
+    #[inline(always)]
+    unsafe fn products(u: __m256i, s: __m256i) -> __m256i {
         // SAFETY: the caller's promise.
         unsafe { _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), u, s) }
     }
+    #[inline(always)]
+    unsafe fn sums(products: [__m256i; 4], largest: i32) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { sums_of_fours(products, largest) }
+    }
 }
 
-impl Dot4 for VnniVl {
+impl Multiply for VnniVl {
+    const ANY_BYTE: bool = true;
     #[inline(always)]
-    unsafe fn dot4(u: __m256i, s: __m256i) -> __m256i {
+    unsafe fn products(u: __m256i, s: __m256i) -> __m256i {
         // SAFETY: the caller's promise.
         unsafe { _mm256_dpbusd_epi32(_mm256_setzero_si256(), u, s) }
+    }
+    #[inline(always)]
+    unsafe fn sums(products: [__m256i; 4], largest: i32) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { sums_of_fours(products, largest) }
     }
     #[inline(always)]
     unsafe fn head<L: Layout>(unit: *const u8) -> Head {
         // SAFETY: the caller's promise.
         unsafe { L::head_512(unit) }
+    }
+}
+
+/// A set and a layout together.
+#[derive(Clone, Copy)]
+struct Of<D, L>(std::marker::PhantomData<(D, L)>);
+
+impl<D: Multiply, L: Layout> Of<D, L> {
+    /// Whether codes are multiplied by their magnitudes, and their signs given to the activations.
+    const SIGNS: bool = L::BIAS.is_none() && (L::SPLIT || !D::ANY_BYTE);
+    /// What is added to codes to make them unsigned.
+    const BIAS: i32 = match L::BIAS {
+        Some(bias) => bias as i32,
+        None if Self::SIGNS => 0,
+        None => 128,
+    };
+    /// The largest byte of the unsigned side.
+    const LARGEST: i32 = if Self::SIGNS {
+        let (low, high) = L::RANGE;
+        let (low, high) = (-(low as i32), high as i32);
+        if low > high { low } else { high }
+    } else {
+        L::RANGE.1 as i32 + Self::BIAS
+    };
+
+    /// A run's unsigned side, and where signs are split off what has them.
+    /// # Safety
+    /// As [`Layout::codes`].
+    #[inline(always)]
+    unsafe fn sides(unit: *const u8, run: usize) -> [__m256i; 2] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if Self::SIGNS {
+                L::split(unit, run)
+            } else if L::BIAS.is_none() {
+                let codes = L::codes(unit, run);
+                [_mm256_xor_si256(codes, _mm256_set1_epi8(-128)); 2]
+            } else {
+                [L::codes(unit, run); 2]
+            }
+        }
     }
 }
 
@@ -70,34 +208,6 @@ const PREFETCH: usize = 4096;
 const WIDE: usize = 8192;
 /// Bytes of rows that several columns go through together.
 const GROUP: usize = 16 * 1024;
-
-/// The sums of one row with `C` columns.
-struct Sums<const C: usize> {
-    products: [[__m256; 2]; C],
-    lowered: [__m256; C],
-}
-
-/// Units ahead of the products that scales are made ready. They go through memory, where a load can put one in all lanes,
-/// and loads of what was stored just now would wait.
-const LEAD: usize = 4;
-
-/// The same for a type: none where a unit has so many bytes that it waits for memory, not for its scales. Blocks far ahead
-/// would be touched there before they have come.
-const fn lead<L: Layout>() -> usize {
-    if L::UNIT_BYTES > 192 { 0 } else { LEAD }
-}
-
-/// The scales of some units, products of a row's and a column's; a place is taken again after `2 * LEAD` units.
-#[repr(align(64))]
-struct Scales<const C: usize>([[MaybeUninit<[f32; 16]>; C]; 2 * LEAD]);
-
-impl<const C: usize> Scales<C> {
-    /// The 16 scales of unit `index` and column `c`.
-    #[inline(always)]
-    fn of(&mut self, index: usize, c: usize) -> *mut f32 {
-        self.0[index % (2 * LEAD)][c].as_mut_ptr().cast()
-    }
-}
 
 /// One column's data, at its start.
 #[derive(Clone, Copy)]
@@ -111,7 +221,7 @@ struct Column {
 /// # Safety
 /// The CPU must have AVX2, FMA, F16C and what `D` needs; lengths as `Ready::dot` checks them.
 #[inline(always)]
-pub unsafe fn rows<D: Dot4, L: Layout>(
+pub unsafe fn rows<D: Multiply, L: Layout>(
     weights: &[u8],
     row_bytes: usize,
     x: &Columns<'_>,
@@ -159,7 +269,7 @@ pub unsafe fn rows<D: Dot4, L: Layout>(
 
 /// One row with `C` columns from `first`.
 #[inline(always)]
-unsafe fn row<D: Dot4, L: Layout, const C: usize>(
+unsafe fn row<D: Multiply, L: Layout, const C: usize>(
     start: *const u8,
     end: *const u8,
     ahead: usize,
@@ -171,9 +281,9 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
     // go past `end`; a column is `x.units` units long.
     unsafe {
         let (x_sums, step) = if L::HALVES {
-            (x.half_sums, 16)
+            (x.half_sums, 2 * RUNS)
         } else {
-            (x.sums, 8)
+            (x.sums, RUNS)
         };
         let none = Column {
             codes: x.codes.as_ptr(),
@@ -184,20 +294,11 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
         for (c, column) in columns.iter_mut().enumerate() {
             let unit = (first + c) * x.units;
             column.codes = column.codes.add(unit * UNIT);
-            column.scales = column.scales.add(unit * 8);
+            column.scales = column.scales.add(unit * RUNS);
             column.sums = column.sums.add(unit * step);
         }
-        let mut sums = Sums::<C> {
-            products: [[_mm256_setzero_ps(); 2]; C],
-            lowered: [_mm256_setzero_ps(); C],
-        };
-        let mut scales = Scales([[MaybeUninit::uninit(); C]; 2 * LEAD]);
-        let scales = &mut scales;
+        let mut acc = [_mm256_setzero_ps(); C];
         let whole = x.length / UNIT;
-        for index in 0..whole.min(lead::<L>()) {
-            let unit = start.add(index * L::UNIT_BYTES);
-            make_scales::<D, L, C, false>(unit, 8, &columns, index, scales, &mut sums);
-        }
         for index in 0..whole {
             let unit = start.add(index * L::UNIT_BYTES);
             let mut line = 0;
@@ -211,12 +312,7 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
                 }
                 line += 64;
             }
-            let later = index + lead::<L>();
-            if later < whole {
-                let unit = start.add(later * L::UNIT_BYTES);
-                make_scales::<D, L, C, false>(unit, 8, &columns, later, scales, &mut sums);
-            }
-            unit_product::<D, L, C, false>(unit, 8, &columns, index, scales, &mut sums);
+            add_unit::<D, L, C>(unit, D::head::<L>(unit), &columns, index, &mut acc);
         }
         let runs = x.length % UNIT / 32;
         if L::PARTS && runs > 0 {
@@ -231,17 +327,15 @@ unsafe fn row<D: Dot4, L: Layout, const C: usize>(
             } else {
                 unit
             };
-            make_scales::<D, L, C, true>(unit, runs, &columns, whole, scales, &mut sums);
-            unit_product::<D, L, C, true>(unit, runs, &columns, whole, scales, &mut sums);
+            let mut head = D::head::<L>(unit);
+            for part in 0..if L::HALVES { 2 } else { 1 } {
+                head.scales[part] = first_lanes(runs, head.scales[part]);
+                head.mins[part] = first_lanes(runs, head.mins[part]);
+            }
+            add_unit::<D, L, C>(unit, head, &columns, whole, &mut acc);
         }
-        for (c, out) in out[..C].iter_mut().enumerate() {
-            let [even, odd] = sums.products[c];
-            let total = _mm256_add_ps(even, odd);
-            *out = sum(if L::LOWERS {
-                _mm256_sub_ps(total, sums.lowered[c])
-            } else {
-                total
-            });
+        for (out, acc) in out[..C].iter_mut().zip(acc) {
+            *out = sum(acc);
         }
     }
 }
@@ -257,7 +351,7 @@ unsafe fn sum(v: __m256) -> f32 {
     }
 }
 
-/// The first so many lanes, the others 0: what counts where a unit has so many groups.
+/// The first `count` lanes, the others 0.
 #[inline(always)]
 unsafe fn first_lanes(count: usize, v: __m256) -> __m256 {
     // SAFETY: AVX2, as the callers'.
@@ -268,168 +362,87 @@ unsafe fn first_lanes(count: usize, v: __m256) -> __m256 {
     }
 }
 
-/// Unsigned and signed side of a product of codes.
+/// One unit times all columns: a lane of `acc` for each run.
 #[inline(always)]
-unsafe fn product<D: Dot4>(signed: bool, codes: __m256i, x: __m256i) -> __m256 {
-    // SAFETY: the callers'.
-    unsafe {
-        let sums = if signed {
-            // w · x = |w| · (x with the sign of w); |-128| is 128 as an unsigned byte.
-            D::dot4(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes))
-        } else {
-            D::dot4(codes, x)
-        };
-        _mm256_cvtepi32_ps(sums)
-    }
-}
-
-/// The scales of the unit at `unit`, for its first `runs` runs, and what its mins take off. `PART`: there may be fewer than
-/// eight.
-#[inline(always)]
-unsafe fn make_scales<D: Dot4, L: Layout, const C: usize, const PART: bool>(
+unsafe fn add_unit<D: Multiply, L: Layout, const C: usize>(
     unit: *const u8,
-    runs: usize,
+    head: Head,
     columns: &[Column; C],
     index: usize,
-    scales: &mut Scales<C>,
-    sums: &mut Sums<C>,
+    acc: &mut [__m256; C],
 ) {
     // SAFETY: as `row`.
     unsafe {
-        let mut head: Head = D::head::<L>(unit);
-        if PART {
-            let groups = if L::HALVES { 2 * runs } else { runs };
-            head.scales[0] = first_lanes(groups, head.scales[0]);
-            head.mins[0] = first_lanes(groups, head.mins[0]);
-            if L::HALVES {
-                head.scales[1] = first_lanes(groups.saturating_sub(8), head.scales[1]);
-                head.mins[1] = first_lanes(groups.saturating_sub(8), head.mins[1]);
-            }
-        }
+        let mut sums = [[_mm256_setzero_si256(); 2]; C];
+        four_runs::<D, L, C, 0>(unit, columns, index, &mut sums);
+        four_runs::<D, L, C, 4>(unit, columns, index, &mut sums);
+        let bias = _mm256_set1_ps(Of::<D, L>::BIAS as f32);
         for (c, column) in columns.iter().enumerate() {
-            let x = _mm256_loadu_ps(column.scales.add(index * 8));
-            let to = scales.of(index, c);
+            let [low, high] = sums[c];
+            let first = _mm256_permute2x128_si256::<0x20>(low, high);
+            let second = _mm256_permute2x128_si256::<0x31>(low, high);
+            // Sums of 16 codes, or of 32; with what the bias has added taken off they stay exact, far below 2^24.
+            let mut t;
             if L::HALVES {
-                let low = _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
-                let high = _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7));
-                _mm256_store_ps(to, _mm256_mul_ps(head.scales[0], low));
-                _mm256_store_ps(to.add(8), _mm256_mul_ps(head.scales[1], high));
+                let x = column.sums.add(index * 2 * RUNS);
+                let x = [_mm256_loadu_ps(x), _mm256_loadu_ps(x.add(RUNS))];
+                let mut sums = [_mm256_cvtepi32_ps(first), _mm256_cvtepi32_ps(second)];
+                if Of::<D, L>::BIAS != 0 {
+                    sums[0] = _mm256_fnmadd_ps(bias, x[0], sums[0]);
+                    sums[1] = _mm256_fnmadd_ps(bias, x[1], sums[1]);
+                }
+                t = _mm256_mul_ps(sums[0], head.scales[0]);
+                t = _mm256_fmadd_ps(sums[1], head.scales[1], t);
+                if L::MINS {
+                    t = _mm256_fnmadd_ps(head.mins[0], x[0], t);
+                    t = _mm256_fnmadd_ps(head.mins[1], x[1], t);
+                }
             } else {
-                _mm256_store_ps(to, _mm256_mul_ps(head.scales[0], x));
+                let mut sums = _mm256_cvtepi32_ps(_mm256_add_epi32(first, second));
+                let x = column.sums.add(index * RUNS);
+                if Of::<D, L>::BIAS != 0 {
+                    sums = _mm256_fnmadd_ps(bias, _mm256_loadu_ps(x), sums);
+                }
+                t = _mm256_mul_ps(sums, head.scales[0]);
+                if L::MINS {
+                    t = _mm256_fnmadd_ps(head.mins[0], _mm256_loadu_ps(x), t);
+                }
             }
-            if L::LOWERS {
-                let step = if L::HALVES { 16 } else { 8 };
-                let at = column.sums.add(index * step);
-                let lowered = _mm256_fmadd_ps(head.mins[0], _mm256_loadu_ps(at), sums.lowered[c]);
-                sums.lowered[c] = if L::HALVES {
-                    _mm256_fmadd_ps(head.mins[1], _mm256_loadu_ps(at.add(8)), lowered)
-                } else {
-                    lowered
-                };
-            }
+            let scales = _mm256_loadu_ps(column.scales.add(index * RUNS));
+            acc[c] = _mm256_fmadd_ps(t, scales, acc[c]);
         }
     }
 }
 
-/// The first `runs` runs of 32 of one unit, whose scales are ready. `PART`: there may be fewer than eight.
+/// Runs `FIRST` to `FIRST + 3` times all columns.
 #[inline(always)]
-unsafe fn unit_product<D: Dot4, L: Layout, const C: usize, const PART: bool>(
+unsafe fn four_runs<D: Multiply, L: Layout, const C: usize, const FIRST: usize>(
     unit: *const u8,
-    runs: usize,
     columns: &[Column; C],
     index: usize,
-    scales: &mut Scales<C>,
-    sums: &mut Sums<C>,
+    sums: &mut [[__m256i; 2]; C],
 ) {
     // SAFETY: as `row`.
     unsafe {
         // Not a loop and not a closure: the number of a run must be a constant when it is compiled.
-        if PART {
-            for run in 0..runs {
-                run_product::<D, L, C>(unit, run, index, columns, scales, sums);
-            }
-        } else {
-            run_product::<D, L, C>(unit, 0, index, columns, scales, sums);
-            run_product::<D, L, C>(unit, 1, index, columns, scales, sums);
-            run_product::<D, L, C>(unit, 2, index, columns, scales, sums);
-            run_product::<D, L, C>(unit, 3, index, columns, scales, sums);
-            run_product::<D, L, C>(unit, 4, index, columns, scales, sums);
-            run_product::<D, L, C>(unit, 5, index, columns, scales, sums);
-            run_product::<D, L, C>(unit, 6, index, columns, scales, sums);
-            run_product::<D, L, C>(unit, 7, index, columns, scales, sums);
-        }
-    }
-}
-
-/// 32 codes times all columns.
-#[inline(always)]
-unsafe fn run_product<D: Dot4, L: Layout, const C: usize>(
-    unit: *const u8,
-    run: usize,
-    index: usize,
-    columns: &[Column; C],
-    scales: &mut Scales<C>,
-    sums: &mut Sums<C>,
-) {
-    // SAFETY: as `row`.
-    unsafe {
-        let codes = L::codes(unit, run);
+        let sides = [
+            Of::<D, L>::sides(unit, FIRST),
+            Of::<D, L>::sides(unit, FIRST + 1),
+            Of::<D, L>::sides(unit, FIRST + 2),
+            Of::<D, L>::sides(unit, FIRST + 3),
+        ];
         for (c, column) in columns.iter().enumerate() {
-            let x = column.codes.add(index * UNIT + run * 32);
-            let x = _mm256_loadu_si256(x.cast());
-            let from = scales.of(index, c).cast_const();
-            let scale = if L::HALVES {
-                // Lanes 0..4 are codes of group 2 · run, lanes 4..8 of the next.
-                let (a, b) = (run as i32 % 4 * 2, run as i32 % 4 * 2 + 1);
-                let lanes = _mm256_setr_epi32(a, a, a, a, b, b, b, b);
-                _mm256_permutevar8x32_ps(_mm256_load_ps(from.add(run / 4 * 8)), lanes)
-            } else {
-                _mm256_broadcast_ss(&*from.add(run))
-            };
-            let product = product::<D>(L::BIAS.is_none(), codes, x);
-            let sum = &mut sums.products[c][run % 2];
-            *sum = _mm256_fmadd_ps(product, scale, *sum);
-        }
-    }
-}
-
-/// A row of codes times every column.
-/// # Safety
-/// The CPU must have AVX2, FMA and `D`'s instruction; lengths as `Ready::dot_unpacked` checks them.
-#[inline(always)]
-pub unsafe fn unpacked<D: Dot4>(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
-    // SAFETY: runs of 32 codes up to whole units, which all slices hold.
-    unsafe {
-        for (column, out) in out.iter_mut().enumerate() {
-            let unit = column * x.units;
-            let codes = x.codes.as_ptr().add(unit * UNIT);
-            let scales = x.scales.as_ptr().add(unit * 8);
-            let mut products = [_mm256_setzero_ps(); 2];
-            for run in 0..x.units * 8 {
-                let w = _mm256_loadu_si256(row.codes.as_ptr().add(run * 32).cast());
-                let x = _mm256_loadu_si256(codes.add(run * 32).cast());
-                let scale = if row.group == 32 {
-                    _mm256_set1_ps(row.scales[run])
-                } else {
-                    let (low, high) = (row.scales[2 * run], row.scales[2 * run + 1]);
-                    _mm256_set_m128(_mm_set1_ps(high), _mm_set1_ps(low))
-                };
-                let scale = _mm256_mul_ps(scale, _mm256_broadcast_ss(&*scales.add(run)));
-                let sum = &mut products[run % 2];
-                *sum = _mm256_fmadd_ps(product::<D>(true, w, x), scale, *sum);
-            }
-            let mut total = sum(_mm256_add_ps(products[0], products[1]));
-            if !row.mins.is_empty() {
-                let sums = if row.group == 32 { x.sums } else { x.half_sums };
-                let sums = &sums[column * row.mins.len()..][..row.mins.len()];
-                let mut lowered = _mm256_setzero_ps();
-                for (min, sum) in row.mins.chunks_exact(8).zip(sums.chunks_exact(8)) {
-                    let (min, sum) = (_mm256_loadu_ps(min.as_ptr()), _mm256_loadu_ps(sum.as_ptr()));
-                    lowered = _mm256_fmadd_ps(min, sum, lowered);
+            let x = column.codes.add(index * UNIT + FIRST * 32);
+            let mut products = [_mm256_setzero_si256(); 4];
+            for (run, product) in products.iter_mut().enumerate() {
+                let [u, signs] = sides[run];
+                let mut x = _mm256_loadu_si256(x.add(run * 32).cast());
+                if Of::<D, L>::SIGNS {
+                    x = _mm256_sign_epi8(x, signs);
                 }
-                total -= sum(lowered);
+                *product = D::products(u, x);
             }
-            *out = total;
+            sums[c][FIRST / 4] = D::sums(products, Of::<D, L>::LARGEST);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From blocks to slabs: rows of codes by the types' layouts, then the interleaving that the tiles want.
 
 use super::layouts::Layout;
-use crate::isa::{SlabRows, UNIT, UNIT_GROUPS};
+use crate::isa::{UNIT, UNIT_GROUPS};
 use std::arch::x86_64::*;
 
 /// Up to a unit of a row to signed codes, scales and mins, see [`crate::isa::UnpackUnit`].
@@ -62,14 +62,20 @@ pub unsafe fn unpack<L: Layout>(
     }
 }
 
-/// A value for each group of a unit.
+/// A value for each group of a unit, in order.
 #[inline(always)]
-unsafe fn store_floats<L: Layout>(values: [__m256; 2], to: *mut f32) {
+unsafe fn store_floats<L: Layout>([first, second]: [__m256; 2], to: *mut f32) {
     // SAFETY: as `unpack`.
     unsafe {
-        _mm256_storeu_ps(to, values[0]);
         if L::HALVES {
-            _mm256_storeu_ps(to.add(8), values[1]);
+            let (low, high) = (
+                _mm256_unpacklo_ps(first, second),
+                _mm256_unpackhi_ps(first, second),
+            );
+            _mm256_storeu_ps(to, _mm256_permute2f128_ps::<0x20>(low, high));
+            _mm256_storeu_ps(to.add(8), _mm256_permute2f128_ps::<0x31>(low, high));
+        } else {
+            _mm256_storeu_ps(to, first);
         }
     }
 }
@@ -87,12 +93,12 @@ unsafe fn store_run<L: Layout>(unit: *const u8, run: usize, bias: __m256i, to: *
 /// # Safety
 /// The CPU must have AVX2; `codes` and `out` are `rows` units.
 #[inline(always)]
-pub unsafe fn interleave(codes: &[i8], rows: usize, depth: usize, bias: i8, out: &mut [i8]) {
+pub unsafe fn interleave(codes: &[i8], rows: usize, runs: usize, bias: i8, out: &mut [i8]) {
     // SAFETY: 8 x 8 words of four codes at a time, all inside the two slices.
     unsafe {
         let bias = _mm256_set1_epi8(bias);
         for row in (0..rows).step_by(8) {
-            for run in 0..depth.div_ceil(32) {
+            for run in 0..runs {
                 let from = codes.as_ptr().add(row * UNIT + run * 32);
                 let mut lines = [bias; 8];
                 for (i, line) in lines.iter_mut().enumerate() {
@@ -155,12 +161,4 @@ pub unsafe fn turn(from: &[f32], rows: usize, groups: usize, out: &mut [f32]) {
             }
         }
     }
-}
-
-/// Whether the type has mins.
-pub fn has_mins(from: &SlabRows<'_>) -> bool {
-    from.quant
-        .codes
-        .as_ref()
-        .is_some_and(|codes| codes.has_mins)
 }

@@ -1,11 +1,11 @@
 //! The tile for CPUs with VNNI: two vectors of rows times a few columns, 32-bit sums.
 //!
 //! The instruction multiplies unsigned with signed bytes. Activations are the unsigned side, biased by 128, so a group's
-//! sums start at -128 · Σ codes, which is the same for all columns. Nothing can saturate: 128 codes a group at most, each
+//! sums start at -128 · Σ codes, which is the same for all columns. Nothing can saturate: 32 codes a group at most, each
 //! product below 2^15.
 
 use super::pack;
-use crate::isa::{ACTIVATION_GROUP, Slab, SlabRows, TileColumns, UNIT};
+use crate::isa::{RUN, RUNS, Slab, SlabBuffers, SlabRows, TileColumns, UNIT};
 use std::arch::x86_64::*;
 
 /// A vector of 32-bit lanes, one for each of `LANES` rows.
@@ -52,6 +52,10 @@ pub trait Lanes: Copy {
     /// # Safety
     /// See `load`.
     unsafe fn splat_float(at: *const f32) -> Self::F;
+    /// a · b.
+    /// # Safety
+    /// See `load`.
+    unsafe fn mul(a: Self::F, b: Self::F) -> Self::F;
     /// a · b + c.
     /// # Safety
     /// See `load`.
@@ -64,7 +68,7 @@ pub trait Lanes: Copy {
 
 macro_rules! lanes {
     ($name:ident, $doc:literal, $i:ty, $f:ty, $lanes:literal, $load:ident, $store:ident, $splat:ident, $dot:ident, $sub:ident,
-     $zero:ident, $convert:ident, $load_f:ident, $store_f:ident, $splat_f:ident, $fma:ident, $fnma:ident) => {
+     $zero:ident, $convert:ident, $load_f:ident, $store_f:ident, $splat_f:ident, $mul:ident, $fma:ident, $fnma:ident) => {
         #[doc = $doc]
         #[derive(Clone, Copy)]
         pub struct $name;
@@ -111,6 +115,10 @@ macro_rules! lanes {
                 unsafe { $splat_f(*at) }
             }
             #[inline(always)]
+            unsafe fn mul(a: $f, b: $f) -> $f {
+                unsafe { $mul(a, b) }
+            }
+            #[inline(always)]
             unsafe fn fma(a: $f, b: $f, c: $f) -> $f {
                 unsafe { $fma(a, b, c) }
             }
@@ -138,6 +146,7 @@ lanes!(
     _mm256_loadu_ps,
     _mm256_storeu_ps,
     _mm256_set1_ps,
+    _mm256_mul_ps,
     _mm256_fmadd_ps,
     _mm256_fnmadd_ps
 );
@@ -157,6 +166,7 @@ lanes!(
     _mm256_loadu_ps,
     _mm256_storeu_ps,
     _mm256_set1_ps,
+    _mm256_mul_ps,
     _mm256_fmadd_ps,
     _mm256_fnmadd_ps
 );
@@ -176,6 +186,7 @@ lanes!(
     _mm512_loadu_ps,
     _mm512_storeu_ps,
     _mm512_set1_ps,
+    _mm512_mul_ps,
     _mm512_fmadd_ps,
     _mm512_fnmadd_ps
 );
@@ -189,36 +200,35 @@ pub const fn slab_rows<V: Lanes>() -> usize {
 /// # Safety
 /// The CPU must have AVX2 and `V`'s instructions; lengths as `ReadyTile::pack` checks them.
 #[inline(always)]
-pub unsafe fn pack<V: Lanes>(from: &SlabRows<'_>, slab: &mut Slab<'_>) {
+pub unsafe fn pack<V: Lanes>(from: &SlabRows<'_>, to: &mut SlabBuffers<'_>) {
     let rows = slab_rows::<V>();
-    slab.groups = from.groups;
-    slab.has_mins = pack::has_mins(from);
-    // SAFETY: groups lie inside the slab.
+    let groups = from.runs * RUN / from.format.group;
+    // SAFETY: `groups` groups lie inside the slab.
     unsafe {
-        pack::turn(from.scales, rows, from.groups, slab.scales);
-        if slab.has_mins {
-            pack::turn(from.mins, rows, from.groups, slab.mins);
+        pack::turn(from.scales, rows, groups, to.scales);
+        if from.format.has_mins {
+            pack::turn(from.mins, rows, groups, to.mins);
         }
-        pack::interleave(from.codes, rows, from.groups * from.group, 0, slab.codes);
-        let steps = from.group / 4;
+        pack::interleave(from.codes, rows, from.runs, 0, to.codes);
+        let steps = from.format.group / 4;
         let bias = 0x8080_8080_u32.to_le_bytes();
         let bias = V::splat4(bias.as_ptr());
         let zero = 0u32.to_le_bytes();
-        for group in 0..from.groups {
+        for group in 0..groups {
             for half in 0..2 {
                 let mut sum = V::splat4(zero.as_ptr());
                 for step in 0..steps {
                     let at = ((group * steps + step) * rows + half * V::LANES) * 4;
-                    sum = V::dot4(sum, bias, V::load(slab.codes.as_ptr().add(at).cast()));
+                    sum = V::dot4(sum, bias, V::load(to.codes.as_ptr().add(at).cast()));
                 }
-                let to = slab.start.as_mut_ptr().add(group * rows + half * V::LANES);
-                V::store(V::negated(sum), to);
+                let start = to.start.as_mut_ptr().add(group * rows + half * V::LANES);
+                V::store(V::negated(sum), start);
             }
         }
     }
 }
 
-/// See [`crate::isa::Tile::run`]: `C` columns at a time, at most 4.
+/// See [`crate::isa::Tile::run`]: `C` columns at a time, at most 6.
 /// # Safety
 /// The CPU must have `V`'s instructions; lengths as `ReadyTile::run` checks them.
 #[inline(always)]
@@ -229,16 +239,17 @@ pub unsafe fn run<V: Lanes, const C: usize>(
 ) {
     // SAFETY: the callers'.
     unsafe {
-        if slab.group == 16 {
-            columns::<V, C, 16>(slab, x, sums)
-        } else {
-            columns::<V, C, 32>(slab, x, sums)
+        match (slab.format.group, slab.format.has_mins) {
+            (16, false) => columns::<V, C, 16, false>(slab, x, sums),
+            (16, true) => columns::<V, C, 16, true>(slab, x, sums),
+            (_, false) => columns::<V, C, 32, false>(slab, x, sums),
+            (_, true) => columns::<V, C, 32, true>(slab, x, sums),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn columns<V: Lanes, const C: usize, const G: usize>(
+unsafe fn columns<V: Lanes, const C: usize, const G: usize, const MINS: bool>(
     slab: &Slab<'_>,
     x: &TileColumns<'_>,
     sums: &mut [f32],
@@ -251,20 +262,22 @@ unsafe fn columns<V: Lanes, const C: usize, const G: usize>(
         // SAFETY: first + count <= x.count.
         unsafe {
             match count {
-                1 => tile::<V, 1, G>(slab, x, first, sums),
-                2 => tile::<V, 2, G>(slab, x, first, sums),
-                3 => tile::<V, 3, G>(slab, x, first, sums),
-                _ => tile::<V, C, G>(slab, x, first, sums),
+                1 => tile::<V, 1, G, MINS>(slab, x, first, sums),
+                2 => tile::<V, 2, G, MINS>(slab, x, first, sums),
+                3 => tile::<V, 3, G, MINS>(slab, x, first, sums),
+                4 => tile::<V, 4, G, MINS>(slab, x, first, sums),
+                5 => tile::<V, 5, G, MINS>(slab, x, first, sums),
+                _ => tile::<V, C, G, MINS>(slab, x, first, sums),
             }
         }
         first += count;
     }
 }
 
-/// A slab times `C` columns from `first`. Three vectors a column and half: the integer sum of a group, what shares an
-/// activation scale, the total. With four columns they stay in 32 registers; with more, each is stored every 64 codes.
+/// A slab times `C` columns from `first`, run by run. Only a run's integer sums are in registers all the time: its running
+/// sums in floats are touched once.
 #[inline(always)]
-unsafe fn tile<V: Lanes, const C: usize, const G: usize>(
+unsafe fn tile<V: Lanes, const C: usize, const G: usize, const MINS: bool>(
     slab: &Slab<'_>,
     x: &TileColumns<'_>,
     first: usize,
@@ -272,25 +285,16 @@ unsafe fn tile<V: Lanes, const C: usize, const G: usize>(
 ) {
     let rows = slab_rows::<V>();
     let lanes = V::LANES;
-    // SAFETY: `groups` groups of the slab and of columns first .. first + C, which the slices hold.
+    // SAFETY: `runs` runs of the slab and of columns first .. first + C, which the slices hold.
     unsafe {
         let mut weights = slab.codes.as_ptr().cast::<u8>();
         let mut activations = x.codes.as_ptr().add(first * UNIT);
-        let totals = sums.as_mut_ptr().add(first * rows);
-        let group_sums = if G == 16 { x.sums } else { x.pair_sums };
-        let mut group = 0;
-        let mut scale_group = 0;
+        let mut acc = sums.as_mut_ptr().add(first * RUNS * rows);
         let zero = 0f32;
-        let mut total = [[V::splat_float(&zero); 2]; C];
-        for (c, total) in total.iter_mut().enumerate() {
-            let at = totals.add(c * rows);
-            *total = [V::load_floats(at), V::load_floats(at.add(lanes))];
-        }
-        while group < slab.groups {
-            let end = slab.groups.min(group + ACTIVATION_GROUP / G);
+        for run in 0..slab.runs {
             let mut scaled = [[V::splat_float(&zero); 2]; C];
-            while group < end {
-                let at = group * rows;
+            for half in 0..RUN / G {
+                let at = (run * (RUN / G) + half) * rows;
                 let start = slab.start.as_ptr().add(at);
                 let start = [V::load(start.cast()), V::load(start.add(lanes).cast())];
                 let mut sum = [start; C];
@@ -308,32 +312,39 @@ unsafe fn tile<V: Lanes, const C: usize, const G: usize>(
                 let scales = slab.scales.as_ptr().add(at);
                 let scales = [V::load_floats(scales), V::load_floats(scales.add(lanes))];
                 for (scaled, sum) in scaled.iter_mut().zip(sum) {
-                    scaled[0] = V::fma(V::to_floats(sum[0]), scales[0], scaled[0]);
-                    scaled[1] = V::fma(V::to_floats(sum[1]), scales[1], scaled[1]);
+                    for part in 0..2 {
+                        let sum = V::to_floats(sum[part]);
+                        scaled[part] = if half == 0 {
+                            V::mul(sum, scales[part])
+                        } else {
+                            V::fma(sum, scales[part], scaled[part])
+                        };
+                    }
                 }
-                if slab.has_mins {
-                    let mins = slab.mins.as_ptr().add(at);
+            }
+            if MINS {
+                for half in 0..RUN / G {
+                    let group = run * (RUN / G) + half;
+                    let mins = slab.mins.as_ptr().add(group * rows);
                     let mins = [V::load_floats(mins), V::load_floats(mins.add(lanes))];
-                    let of_group = group_sums.as_ptr().add(group * x.count + first);
+                    let of_group = if G == 16 { x.half_sums } else { x.sums };
+                    let of_group = of_group.as_ptr().add(group * x.count + first);
                     for (c, scaled) in scaled.iter_mut().enumerate() {
                         let sum = V::splat_float(of_group.add(c));
                         scaled[0] = V::fnma(mins[0], sum, scaled[0]);
                         scaled[1] = V::fnma(mins[1], sum, scaled[1]);
                     }
                 }
-                group += 1;
             }
-            let scales = x.scales.as_ptr().add(scale_group * x.count + first);
-            scale_group += 1;
-            for (c, (total, scaled)) in total.iter_mut().zip(scaled).enumerate() {
+            let scales = x.scales.as_ptr().add(run * x.count + first);
+            for (c, scaled) in scaled.into_iter().enumerate() {
                 let scale = V::splat_float(scales.add(c));
-                total[0] = V::fma(scaled[0], scale, total[0]);
-                total[1] = V::fma(scaled[1], scale, total[1]);
+                for (part, scaled) in scaled.into_iter().enumerate() {
+                    let at = acc.add(c * RUNS * rows + part * lanes);
+                    V::store_floats(V::fma(scaled, scale, V::load_floats(at)), at);
+                }
             }
-        }
-        for (c, total) in total.iter().enumerate() {
-            V::store_floats(total[0], totals.add(c * rows));
-            V::store_floats(total[1], totals.add(c * rows + lanes));
+            acc = acc.add(rows);
         }
     }
 }

@@ -1,11 +1,10 @@
 //! What a product of a type on a set must be: the exact sums, within what the rounding of f32 sums makes of them, and, bit
-//! for bit, the set's own order of sums.
+//! for bit, those of the one order of sums.
 
 use super::order;
 use super::*;
 
-/// References for all columns of an input. A column's depends on no other, only on whether there are so many that they go
-/// through the tiles.
+/// References for all columns of an input. A column's depends on no other.
 pub struct Reference {
     what: String,
     rows: usize,
@@ -16,30 +15,18 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Of rows of `cols` weights times columns `x`, as they are with `many` columns or with few.
-    pub fn new(
-        ready: Ready,
-        quant: &QuantType,
-        bytes: &[u8],
-        cols: usize,
-        x: &[f32],
-        many: bool,
-    ) -> Reference {
+    /// Of rows of `cols` weights times columns `x`.
+    pub fn new(ready: Ready, quant: &QuantType, bytes: &[u8], cols: usize, x: &[f32]) -> Reference {
         let rows = bytes.len() / (cols / quant.block_elements * quant.block_bytes);
         let mut weights = vec![0f32; rows * cols];
         (quant.dequantize)(bytes, &mut weights);
-        let group = if many {
-            ACTIVATION_GROUP
-        } else {
-            DOT_ACTIVATION_GROUP
-        };
         let (mut exact, mut sizes) = (Vec::new(), Vec::new());
         for x in x.chunks_exact(cols) {
             // Activations in 8 bits, exactly as the kernels round them; everything after in f64.
             let mut rounded = Vec::new();
-            for x in x.chunks(group) {
+            for x in x.chunks(32) {
                 let mut codes = Rounded::ZERO;
-                ready.round(x, group, &mut codes);
+                ready.round(x, &mut codes);
                 let scale = f64::from(codes.scales[0]);
                 let codes = &codes.codes[..x.len()];
                 rounded.extend(codes.iter().map(|&c| f64::from(c) * scale));
@@ -53,7 +40,7 @@ impl Reference {
         Reference {
             what: format!("{} {} {rows}x{cols}", ready.isa().name, quant.name),
             rows,
-            in_order: order::model(ready, quant, bytes, cols, x, many),
+            in_order: order::model(ready, quant, bytes, cols, x),
             exact,
             sizes,
         }

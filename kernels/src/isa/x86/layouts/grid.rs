@@ -42,21 +42,46 @@ unsafe fn long(at: *const u8) -> i64 {
     unsafe { at.cast::<i64>().read_unaligned() }
 }
 
-/// Magnitudes with a sign bit for each, 32 at `bits`.
+/// Factors of 1 and -1 by a sign bit each, 32 at `bits`.
 #[inline(always)]
-unsafe fn with_signs(magnitudes: __m256i, bits: *const u8) -> __m256i {
+unsafe fn signs(bits: *const u8) -> __m256i {
     // SAFETY: see the head of the file.
-    unsafe {
-        let factors = _mm256_or_si256(bit_masks(bits), _mm256_set1_epi8(1));
-        _mm256_sign_epi8(magnitudes, factors)
-    }
+    unsafe { _mm256_or_si256(bit_masks(bits), _mm256_set1_epi8(1)) }
 }
 
-/// Magnitudes with seven sign bits for each eight; the eighth sign makes the number of negative ones even.
+/// Factors of 1 and -1 by seven sign bits for each eight; the eighth sign makes the number of negative ones even.
 #[inline(always)]
-unsafe fn with_even_signs(magnitudes: __m256i, sevens: [usize; 4]) -> __m256i {
+unsafe fn even_signs(sevens: [usize; 4]) -> __m256i {
     // SAFETY: see the head of the file.
-    unsafe { _mm256_sign_epi8(magnitudes, eights(&grid::EVEN_FACTORS, sevens)) }
+    unsafe { eights(&grid::EVEN_FACTORS, sevens) }
+}
+
+/// The layout of a type whose blocks have magnitudes and signs apart.
+macro_rules! split {
+    ($name:ident, |$unit:ident| $head:expr, |$at:ident, $run:ident| $magnitudes_and_signs:expr) => {
+        impl Layout for $name {
+            const BIAS: Option<u8> = None;
+            const SPLIT: bool = true;
+            #[inline(always)]
+            unsafe fn head($unit: *const u8) -> Head {
+                // SAFETY: see the head of the file.
+                unsafe { $head }
+            }
+            #[inline(always)]
+            unsafe fn codes(unit: *const u8, run: usize) -> __m256i {
+                // SAFETY: see the head of the file.
+                unsafe {
+                    let [magnitudes, signs] = Self::split(unit, run);
+                    _mm256_sign_epi8(magnitudes, signs)
+                }
+            }
+            #[inline(always)]
+            unsafe fn split($at: *const u8, $run: usize) -> [__m256i; 2] {
+                // SAFETY: see the head of the file.
+                unsafe { $magnitudes_and_signs }
+            }
+        }
+    };
 }
 
 /// Four times seven bits of a word.
@@ -79,10 +104,7 @@ unsafe fn odd_multiples(words: __m256i, unit: *const u8, factor: f32) -> Head {
     unsafe {
         let odd = _mm256_or_si256(_mm256_srli_epi32::<27>(words), _mm256_set1_epi32(1));
         let scale = times(splat_half(unit), factor);
-        Head {
-            scales: [_mm256_mul_ps(_mm256_cvtepi32_ps(odd), scale); 2],
-            mins: zero2(),
-        }
+        only(_mm256_mul_ps(_mm256_cvtepi32_ps(odd), scale))
     }
 }
 
@@ -112,59 +134,99 @@ unsafe fn odd_of_nibbles(bytes: __m128i) -> __m128i {
     }
 }
 
-large!(IQ2_XXS, bias: None,
-|unit| {
-    // The upper words of eight pairs.
-    let (a, b) = (load32(unit.add(2)), load32(unit.add(34)));
-    let words = _mm256_shuffle_ps::<0xdd>(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
-    let words = _mm256_permute4x64_epi64::<0xd8>(_mm256_castps_si256(words));
-    odd_multiples(words, unit, 0.125)
-},
-|unit, run| {
-    let at = unit.add(2 + 8 * run);
-    let points = eights(&grid::IQ2_XXS_POINTS, [byte(at, 0), byte(at, 1), byte(at, 2), byte(at, 3)]);
-    with_even_signs(points, sevens_of_word(at.add(4)))
-});
-large!(IQ3_XXS, bias: None,
-|unit| odd_multiples(load32(unit.add(66)), unit, 0.25),
-|unit, run| {
-    let at = unit.add(2 + 8 * run);
-    let indices = [
-        byte(at, 0), byte(at, 1), byte(at, 2), byte(at, 3),
-        byte(at, 4), byte(at, 5), byte(at, 6), byte(at, 7),
-    ];
-    let points = fours(&grid::IQ3_XXS_POINTS, indices);
-    with_even_signs(points, sevens_of_word(unit.add(66 + 4 * run)))
-});
-large!(IQ2_XS, bias: None,
-|unit| odd_nibbles(unit, unit.add(66)),
-|unit, run| {
-    let at = unit.add(2 + 8 * run);
-    let index = |i: usize| short(at.add(2 * i)) & 511;
-    let points = eights(&grid::IQ2_XS_POINTS, [index(0), index(1), index(2), index(3)]);
-    let sevens = |i: usize| short(at.add(2 * i)) >> 9;
-    with_even_signs(points, [sevens(0), sevens(1), sevens(2), sevens(3)])
-});
-large!(IQ2_S, bias: None,
-|unit| odd_nibbles(unit, unit.add(74)),
-|unit, run| {
-    let (at, high) = (unit.add(2 + 4 * run), byte(unit, 66 + run));
-    let index = |i: usize| byte(at, i) | high << (8 - 2 * i) & 0x300;
-    let points = eights(&grid::IQ2_S_POINTS, [index(0), index(1), index(2), index(3)]);
-    with_signs(points, unit.add(34 + 4 * run))
-});
-large!(IQ3_S, bias: None,
-|unit| {
-    let odd = odd_of_nibbles(_mm_cvtsi32_si128(word(unit.add(106)) as i32));
-    let scales = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(odd));
-    Head { scales: [_mm256_mul_ps(scales, splat_half(unit)); 2], mins: zero2() }
-},
-|unit, run| {
-    let (at, high) = (unit.add(2 + 8 * run), byte(unit, 66 + run));
-    let index = |i: usize| byte(at, i) | high << (8 - i) & 0x100;
-    let indices = [index(0), index(1), index(2), index(3), index(4), index(5), index(6), index(7)];
-    with_signs(fours(&grid::IQ3_S_POINTS, indices), unit.add(74 + 4 * run))
-});
+split!(
+    IQ2_XXS,
+    |unit| {
+        // The upper words of eight pairs.
+        let (a, b) = (load32(unit.add(2)), load32(unit.add(34)));
+        let words = _mm256_shuffle_ps::<0xdd>(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
+        let words = _mm256_permute4x64_epi64::<0xd8>(_mm256_castps_si256(words));
+        odd_multiples(words, unit, 0.125)
+    },
+    |unit, run| {
+        let at = unit.add(2 + 8 * run);
+        let points = eights(
+            &grid::IQ2_XXS_POINTS,
+            [byte(at, 0), byte(at, 1), byte(at, 2), byte(at, 3)],
+        );
+        [points, even_signs(sevens_of_word(at.add(4)))]
+    }
+);
+split!(
+    IQ3_XXS,
+    |unit| odd_multiples(load32(unit.add(66)), unit, 0.25),
+    |unit, run| {
+        let at = unit.add(2 + 8 * run);
+        let indices = [
+            byte(at, 0),
+            byte(at, 1),
+            byte(at, 2),
+            byte(at, 3),
+            byte(at, 4),
+            byte(at, 5),
+            byte(at, 6),
+            byte(at, 7),
+        ];
+        let points = fours(&grid::IQ3_XXS_POINTS, indices);
+        [points, even_signs(sevens_of_word(unit.add(66 + 4 * run)))]
+    }
+);
+split!(
+    IQ2_XS,
+    |unit| odd_nibbles(unit, unit.add(66)),
+    |unit, run| {
+        let at = unit.add(2 + 8 * run);
+        let index = |i: usize| short(at.add(2 * i)) & 511;
+        let points = eights(
+            &grid::IQ2_XS_POINTS,
+            [index(0), index(1), index(2), index(3)],
+        );
+        let sevens = |i: usize| short(at.add(2 * i)) >> 9;
+        [
+            points,
+            even_signs([sevens(0), sevens(1), sevens(2), sevens(3)]),
+        ]
+    }
+);
+split!(
+    IQ2_S,
+    |unit| odd_nibbles(unit, unit.add(74)),
+    |unit, run| {
+        let (at, high) = (unit.add(2 + 4 * run), byte(unit, 66 + run));
+        let index = |i: usize| byte(at, i) | high << (8 - 2 * i) & 0x300;
+        let points = eights(
+            &grid::IQ2_S_POINTS,
+            [index(0), index(1), index(2), index(3)],
+        );
+        [points, signs(unit.add(34 + 4 * run))]
+    }
+);
+split!(
+    IQ3_S,
+    |unit| {
+        let odd = odd_of_nibbles(_mm_cvtsi32_si128(word(unit.add(106)) as i32));
+        let scales = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(odd));
+        only(_mm256_mul_ps(scales, splat_half(unit)))
+    },
+    |unit, run| {
+        let (at, high) = (unit.add(2 + 8 * run), byte(unit, 66 + run));
+        let index = |i: usize| byte(at, i) | high << (8 - i) & 0x100;
+        let indices = [
+            index(0),
+            index(1),
+            index(2),
+            index(3),
+            index(4),
+            index(5),
+            index(6),
+            index(7),
+        ];
+        [
+            fours(&grid::IQ3_S_POINTS, indices),
+            signs(unit.add(74 + 4 * run)),
+        ]
+    }
+);
 
 // Codes of the IQ1 types are points of -8, 0 and 8 and a shift of 1 or -1; the bias of 9 makes that 10 or 8.
 large!(IQ1_S, bias: Some(9),
@@ -173,7 +235,7 @@ large!(IQ1_S, bias: Some(9),
     // 2 · v + 1 for the three bits below the uppermost.
     let odd = _mm_and_si128(_mm_srli_epi16::<11>(words), _mm_set1_epi16(14));
     let odd = _mm256_cvtepu16_epi32(_mm_or_si128(odd, _mm_set1_epi16(1)));
-    biased(_mm256_mul_ps(_mm256_cvtepi32_ps(odd), times(splat_half(unit), 0.125)), 9.0)
+    only(_mm256_mul_ps(_mm256_cvtepi32_ps(odd), times(splat_half(unit), 0.125)))
 },
 |unit, run| {
     let (at, high) = (unit.add(2 + 4 * run), short(unit.add(34 + 2 * run)));
@@ -197,8 +259,8 @@ large!(IQ1_M, bias: Some(9),
     let odd = _mm256_or_si256(_mm256_srli_epi16::<12>(moved), _mm256_set1_epi16(1));
     let low = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(odd)));
     let high = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm256_extracti128_si256::<1>(odd)));
-    let scales = [_mm256_mul_ps(low, scale), _mm256_mul_ps(high, scale)];
-    Head { scales, mins: [times(scales[0], 9.0), times(scales[1], 9.0)] }
+    let scales = even_then_odd([_mm256_mul_ps(low, scale), _mm256_mul_ps(high, scale)]);
+    Head { scales, mins: zero2() }
 },
 |unit, run| {
     // A nibble a vector: three bits of its index, and whether the shift is downwards.

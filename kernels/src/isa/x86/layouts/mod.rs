@@ -8,12 +8,13 @@
 pub use crate::isa::blocks::*;
 use std::arch::x86_64::*;
 
-/// Scales and mins of one unit, eight groups of 32 or sixteen of 16.
+/// Scales and mins of one unit, eight groups of 32, or sixteen of 16: those of all first halves of runs, then of all second
+/// halves.
 #[derive(Clone, Copy)]
 pub struct Head {
     /// Scales.
     pub scales: [__m256; 2],
-    /// Mins, with the codes' bias in them; only where `Layout::LOWERS`.
+    /// Mins, where the type has any.
     pub mins: [__m256; 2],
 }
 
@@ -21,8 +22,8 @@ pub struct Head {
 pub trait Layout: Blocks {
     /// What `codes` adds to the type's codes so that they are unsigned; `None`: they are signed.
     const BIAS: Option<u8>;
-    /// Whether anything is to be taken off the products: mins, or the bias.
-    const LOWERS: bool = Self::MINS || matches!(Self::BIAS, Some(1..));
+    /// Whether `split` costs nothing: magnitudes and signs come apart from the block.
+    const SPLIT: bool = false;
 
     /// Scales and mins of the unit at `unit`.
     /// # Safety
@@ -40,6 +41,17 @@ pub trait Layout: Blocks {
     /// # Safety
     /// See the head of this file.
     unsafe fn codes(unit: *const u8, run: usize) -> __m256i;
+    /// The magnitudes of signed codes, and bytes with their signs (0 where a code is 0).
+    /// # Safety
+    /// See the head of this file.
+    #[inline(always)]
+    unsafe fn split(unit: *const u8, run: usize) -> [__m256i; 2] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let codes = Self::codes(unit, run);
+            [_mm256_abs_epi8(codes), codes]
+        }
+    }
 }
 
 #[inline(always)]
@@ -169,14 +181,14 @@ macro_rules! small {
     };
 }
 
-/// One scale, codes biased by `bias`.
+/// Scales and no mins.
 #[inline(always)]
-unsafe fn biased(scales: __m256, bias: f32) -> Head {
+unsafe fn only(scales: __m256) -> Head {
     // SAFETY: see the head of the file.
     unsafe {
         Head {
             scales: [scales; 2],
-            mins: [times(scales, bias); 2],
+            mins: zero2(),
         }
     }
 }
@@ -250,29 +262,29 @@ unsafe fn ninth_halves(at: *const u8) -> __m256 {
 }
 
 small!(Q4_0, bias: Some(8),
-    |at| biased(halves(at, 18), 8.0),
-    head_512: biased(ninth_halves(at), 8.0),
+    |at| only(halves(at, 18)),
+    head_512: only(ninth_halves(at)),
     |block| nibbles(block.add(2)));
 small!(Q4_1, bias: Some(0),
     |at| with_added(at, 20),
     head_512: fifth_pairs(at),
     |block| nibbles(block.add(4)));
 small!(Q5_0, bias: Some(16),
-    |at| biased(halves(at, 22), 16.0),
+    |at| only(halves(at, 22)),
     |block| _mm256_or_si256(nibbles(block.add(6)), fifth_bits(block.add(2))));
 small!(Q5_1, bias: Some(0),
     |at| with_added(at, 24),
     |block| _mm256_or_si256(nibbles(block.add(8)), fifth_bits(block.add(4))));
 small!(Q8_0, bias: None,
-    |at| Head { scales: [halves(at, 34); 2], mins: zero2() },
+    |at| only(halves(at, 34)),
     |block| load32(block.add(2)));
 small!(IQ4_NL, bias: None,
-    |at| Head { scales: [halves(at, 18); 2], mins: zero2() },
-    head_512: Head { scales: [ninth_halves(at); 2], mins: zero2() },
+    |at| only(halves(at, 18)),
+    head_512: only(ninth_halves(at)),
     |block| looked_up(&crate::quant::iq4_nl::CODES, nibbles(block.add(2))));
 
 small!(MXFP4, bias: None,
-    |at| Head { scales: [half_powers(at, 17); 2], mins: zero2() },
+    |at| only(half_powers(at, 17)),
     |block| looked_up(&crate::quant::mxfp4::CODES, nibbles(block.add(1))));
 
 /// 2 to the power of `byte − 128` for eight bytes, `step` apart, see `quant::mxfp4`.
@@ -338,14 +350,29 @@ unsafe fn k_scales(unit: *const u8) -> Head {
     }
 }
 
-/// Sixteen bytes as floats, signed.
+/// Sixteen bytes as floats, signed: those at even places, then the others.
 #[inline(always)]
 unsafe fn signed_bytes(bytes: __m128i, scale: __m256) -> [__m256; 2] {
     // SAFETY: see the head of the file.
     unsafe {
+        let order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+        let bytes = _mm_shuffle_epi8(bytes, order);
         let low = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
         let high = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes)));
         [_mm256_mul_ps(low, scale), _mm256_mul_ps(high, scale)]
+    }
+}
+
+/// Sixteen values in order to those at even places, then the others.
+#[inline(always)]
+unsafe fn even_then_odd([low, high]: [__m256; 2]) -> [__m256; 2] {
+    // SAFETY: see the head of the file.
+    unsafe {
+        let ordered = |v| _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(_mm256_castps_pd(v)));
+        [
+            ordered(_mm256_shuffle_ps::<0x88>(low, high)),
+            ordered(_mm256_shuffle_ps::<0xdd>(low, high)),
+        ]
     }
 }
 
@@ -413,7 +440,7 @@ large!(Q3_K, bias: Some(4),
     );
     let signed = _mm_sub_epi8(packed, _mm_set1_epi8(32));
     let scales = signed_bytes(signed, splat_half(unit.add(108)));
-    Head { scales, mins: [times(scales[0], 4.0), times(scales[1], 4.0)] }
+    Head { scales, mins: zero2() }
 },
 |unit, run| {
     let low = masked(right(load32(unit.add(32 + run / 4 * 32)), run % 4 * 2), 3);
@@ -435,7 +462,7 @@ large!(Q5_K, bias: Some(0),
 large!(Q6_K, bias: Some(32),
 |unit| {
     let scales = signed_bytes(load16(unit.add(192)), splat_half(unit.add(208)));
-    Head { scales, mins: [times(scales[0], 32.0), times(scales[1], 32.0)] }
+    Head { scales, mins: zero2() }
 },
 |unit, run| {
     let (half, quarter) = (run / 4, run % 4);
@@ -457,7 +484,7 @@ large!(IQ4_XS, bias: None,
         let high = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(high as i32), two), _mm256_set1_epi32(3));
         let both = _mm256_or_si256(low, _mm256_slli_epi32::<4>(high));
         let multiples = _mm256_cvtepi32_ps(_mm256_sub_epi32(both, _mm256_set1_epi32(32)));
-        Head { scales: [_mm256_mul_ps(splat_half(unit), multiples); 2], mins: zero2() }
+        only(_mm256_mul_ps(splat_half(unit), multiples))
     },
     |unit, run| looked_up(&crate::quant::iq4_nl::CODES, nibbles(unit.add(8 + 16 * run))));
 

@@ -25,11 +25,11 @@ unsafe fn shared_halves(unit: *const u8, blocks: usize, step: usize) -> __m256 {
 }
 
 large!(TQ2_0, bias: Some(1),
-    |unit| biased(splat_half(unit.add(64)), 1.0),
+    |unit| only(splat_half(unit.add(64))),
     |unit, run| masked(right(load32(unit.add(run / 4 * 32)), run % 4 * 2), 3));
 
 large!(TQ1_0, bias: Some(1),
-|unit| biased(splat_half(unit.add(52)), 1.0),
+|unit| only(splat_half(unit.add(52))),
 |unit, run| first_digits(match run {
     0..5 => times_power_of_3(load32(unit), run),
     5..7 => {
@@ -71,11 +71,11 @@ unsafe fn first_digits(bytes: __m256i) -> __m256i {
 }
 
 large!(Q1_0, bias: Some(1),
-    |unit| biased(shared_halves(unit, 2, 18), 1.0),
+    |unit| only(shared_halves(unit, 2, 18)),
     |unit, run| masked(bit_masks(unit.add(run / 4 * 18 + 2 + run % 4 * 4)), 2));
 
 large!(Q2_0, bias: Some(1),
-|unit| biased(shared_halves(unit, 4, 18), 1.0),
+|unit| only(shared_halves(unit, 4, 18)),
 |unit, run| {
     // A byte to four: copies of it, shifted to where their two bits belong.
     let bytes = _mm_loadl_epi64(unit.add(run / 2 * 18 + 2 + run % 2 * 8).cast());
@@ -95,7 +95,7 @@ large!(NVFP4, bias: None,
     let halves = _mm256_andnot_si256(not_a_number, halves);
     let low = _mm256_cvtph_ps(_mm256_castsi256_si128(halves));
     let high = _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(halves));
-    Head { scales: [times(low, 128.0), times(high, 128.0)], mins: zero2() }
+    Head { scales: even_then_odd([times(low, 128.0), times(high, 128.0)]), mins: zero2() }
 },
 |unit, run| {
     // Eight bytes twice for the first group of 16, then for the second.
@@ -106,8 +106,8 @@ large!(NVFP4, bias: None,
 });
 
 small!(Q8_1, bias: None,
-    |at| Head { scales: [halves(at, 36); 2], mins: zero2() },
+    |at| only(halves(at, 36)),
     |block| load32(block.add(4)));
 large!(Q8_K, bias: None,
-    |unit| Head { scales: [_mm256_set1_ps(unit.cast::<f32>().read_unaligned()); 2], mins: zero2() },
+    |unit| only(_mm256_set1_ps(unit.cast::<f32>().read_unaligned())),
     |unit, run| load32(unit.add(4 + 32 * run)));
