@@ -1,11 +1,12 @@
 //! Activations rounded to 8 bits, in the two orders that the kernels read: whole columns for the dots; for the tiles
-//! blocks of columns, unit by unit.
+//! blocks of columns, run by run.
 
 use crate::isa::aligned::Aligned;
 use crate::isa::parts::Parts;
-use crate::isa::{Columns, RUNS, Ready, ReadyTile, Rounded, TileColumns, UNIT};
+use crate::isa::{
+    Columns, RUN, RUNS, Ready, ReadyTile, Rounded, TileBlock, TileColumns, TileOrder, UNIT, places,
+};
 use crate::pool::Team;
-use std::ops::Range;
 
 /// Columns in the order of the dots.
 #[derive(Debug, Default)]
@@ -54,27 +55,10 @@ impl FewColumns {
     }
 }
 
-/// About as many columns are in a block: with [`RUNS`] running sums for every row of a slab they stay in the first-level
-/// cache.
-const BLOCK: usize = 16;
-
-/// Columns in the order of the tiles: blocks of nearly equal numbers of columns, each cut into units of depth.
+/// Columns in the order of the tiles, see [`TileColumns`].
 #[derive(Debug, Default)]
 pub struct ManyColumns {
-    count: usize,
-    blocks: usize,
-    units: usize,
-    /// `[block][unit]`, and more that an earlier product used.
-    pieces: Vec<Piece>,
-}
-
-/// One unit of one block, see [`TileColumns`].
-#[derive(Debug, Default)]
-struct Piece {
-    codes: Aligned<u8>,
-    scales: Aligned<f32>,
-    sums: Aligned<f32>,
-    half_sums: Aligned<f32>,
+    words: Aligned<u32>,
 }
 
 impl ManyColumns {
@@ -84,80 +68,64 @@ impl ManyColumns {
         (ready, tile): (Ready, ReadyTile),
         (team, limit): (&Team, usize),
         (x, count, length): (&[f32], usize, usize),
-    ) {
-        let unsigned = tile.unsigned_activations();
-        self.count = count;
-        // Whole tiles.
-        self.blocks = count.div_ceil(BLOCK.next_multiple_of(tile.columns()));
-        self.units = length.div_ceil(UNIT);
-        let pieces = self.blocks * self.units;
-        self.pieces
-            .resize_with(self.pieces.len().max(pieces), Piece::default);
-        let (units, blocks) = (self.units, self.blocks);
-        let all = Parts::new(&mut self.pieces[..pieces], 1);
-        team.for_each(limit, pieces, |_, _| {
-            if let Some((index, [piece])) = all.take() {
-                let columns = columns_of(count, blocks, index / units);
-                let x = &x[columns.start * length..columns.end * length];
-                piece.fill(ready, x, length, index % units, unsigned);
+    ) -> TileColumns<'_> {
+        let order = tile.order();
+        let of_column = length / RUN * order.words();
+        let words = self.words.of(count * of_column);
+        let blocks = Parts::new(words, tile.columns() * of_column);
+        team.for_each(limit, blocks.left(), |_, _| {
+            if let Some((block, words)) = blocks.take() {
+                let x = &x[block * tile.columns() * length..][..words.len() / of_column * length];
+                fill_block(ready, order, x, length, words);
             }
         });
-    }
-
-    /// Number of blocks.
-    pub fn blocks(&self) -> usize {
-        self.blocks
-    }
-
-    /// Columns of a block.
-    pub fn columns(&self, block: usize) -> Range<usize> {
-        columns_of(self.count, self.blocks, block)
-    }
-
-    /// Unit number `unit` of a block.
-    pub fn piece(&self, block: usize, unit: usize) -> TileColumns<'_> {
-        self.pieces[block * self.units + unit].get(self.columns(block).len())
-    }
-}
-
-fn columns_of(count: usize, blocks: usize, block: usize) -> Range<usize> {
-    count * block / blocks..count * (block + 1) / blocks
-}
-
-impl Piece {
-    /// Unit number `unit` of the columns of `length` in `x`.
-    fn fill(&mut self, ready: Ready, x: &[f32], length: usize, unit: usize, unsigned: bool) {
-        let count = x.len() / length;
-        let from = unit * UNIT..length.min((unit + 1) * UNIT);
-        let all = self.codes.of(count * UNIT);
-        let scales = self.scales.of(count * RUNS);
-        let sums = self.sums.of(count * RUNS);
-        let half_sums = self.half_sums.of(count * RUNS * 2);
-        let bias = if unsigned { 0x80 } else { 0 };
-        let mut rounded = Rounded::ZERO;
-        for (column, x) in x.chunks_exact(length).enumerate() {
-            ready.round(&x[from.clone()], &mut rounded);
-            for (out, &code) in all[column * UNIT..][..UNIT].iter_mut().zip(&rounded.codes) {
-                *out = code as u8 ^ bias;
-            }
-            for (run, &scale) in rounded.scales.iter().enumerate() {
-                scales[run * count + column] = scale;
-            }
-            for (run, pair) in rounded.sums.chunks_exact(2).enumerate() {
-                sums[run * count + column] = (pair[0] + pair[1]) as f32;
-                half_sums[2 * run * count + column] = pair[0] as f32;
-                half_sums[(2 * run + 1) * count + column] = pair[1] as f32;
-            }
-        }
-    }
-
-    fn get(&self, count: usize) -> TileColumns<'_> {
         TileColumns {
             count,
-            codes: self.codes.get(count * UNIT),
-            scales: self.scales.get(count * RUNS),
-            sums: self.sums.get(count * RUNS),
-            half_sums: self.half_sums.get(count * RUNS * 2),
+            order,
+            words,
+        }
+    }
+}
+
+/// Rounds the columns of one block.
+fn fill_block(ready: Ready, order: TileOrder, x: &[f32], length: usize, words: &mut [u32]) {
+    let count = x.len() / length;
+    let places = places(length);
+    let [_, scales, sums, half_sums] = TileBlock::parts(order, count * length / RUN);
+    let mut rounded = Rounded::ZERO;
+    for (column, x) in x.chunks_exact(length).enumerate() {
+        for (unit, x) in x.chunks(UNIT).enumerate() {
+            ready.round(x, &mut rounded);
+            let codes: &[u32; UNIT / 4] = bytemuck::cast_ref(&rounded.codes);
+            let runs = codes.as_chunks::<{ RUN / 4 }>().0.iter();
+            for (run, codes) in runs.enumerate().take(x.len() / RUN) {
+                let at = (places[run] + unit) * count;
+                let size = RUN / 4 * order.code_bytes();
+                let to = &mut words[at * size..][..size * count];
+                match order {
+                    #[cfg(target_arch = "aarch64")]
+                    TileOrder::Columns => {
+                        to[column * RUN / 4..][..RUN / 4].copy_from_slice(codes);
+                    }
+                    TileOrder::Words { bias } => {
+                        let bias = u32::from_ne_bytes([bias; 4]);
+                        for (to, code) in to[column..].iter_mut().step_by(count).zip(codes) {
+                            *to = code ^ bias;
+                        }
+                    }
+                    TileOrder::Wide => {
+                        let pairs = rounded.codes[run * RUN..][..RUN].as_chunks::<2>().0;
+                        for (to, pair) in to[column..].iter_mut().step_by(count).zip(pairs) {
+                            *to = bytemuck::cast(pair.map(i16::from));
+                        }
+                    }
+                }
+                let [first, second] = [rounded.sums[2 * run], rounded.sums[2 * run + 1]];
+                words[scales + at + column] = rounded.scales[run].to_bits();
+                words[sums + at + column] = ((first + second) as f32).to_bits();
+                words[half_sums + 2 * at + column] = (first as f32).to_bits();
+                words[half_sums + 2 * at + count + column] = (second as f32).to_bits();
+            }
         }
     }
 }

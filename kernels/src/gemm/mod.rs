@@ -14,8 +14,8 @@ use std::sync::Mutex;
 
 use crate::compute::{FEW_COLUMNS, Matrix, Product};
 use crate::isa::aligned::Aligned;
-use crate::isa::float::{Floats, Kernel, Simd};
-use crate::isa::{RUNS, Ready, ReadyTile, UNIT, Unpacked};
+use crate::isa::float::Floats;
+use crate::isa::{Ready, ReadyTile, TileOrder, UNIT, Unpacked};
 use crate::pool::{Grid, MAX_GRIDS, Strip, Team};
 use columns::{FewColumns, ManyColumns};
 use slabs::Slabs;
@@ -35,7 +35,6 @@ struct Worker {
     scales: Aligned<f32>,
     mins: Aligned<f32>,
     results: Aligned<f32>,
-    totals: Aligned<f32>,
     slab: Slabs,
     floats: float::Buffers,
 }
@@ -64,7 +63,15 @@ pub struct Hands<'a> {
     pub limit: usize,
 }
 
-/// All products of one input of `n` columns: first those with codes, then those with floats.
+/// A way that products of one input go together: what they want of it is the same.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Floats,
+    Few,
+    Many(TileOrder),
+}
+
+/// All products of one input of `n` columns, those of each [`Way`] together.
 pub fn products(
     hands: Hands<'_>,
     scratch: &mut Scratch,
@@ -72,10 +79,17 @@ pub fn products(
     n: usize,
     products: &mut [Product<'_>],
 ) {
-    for codes in [true, false] {
-        let mut chosen = products
-            .iter_mut()
-            .filter(|p| p.weights.quant.codes.is_some() == codes);
+    let way = |product: &Product<'_>| match select::tile(hands.ready, product.weights.quant, n) {
+        Some(tile) => Way::Many(tile.order()),
+        None if product.weights.quant.codes.is_some() => Way::Few,
+        None => Way::Floats,
+    };
+    for index in 0..products.len() {
+        let this = way(&products[index]);
+        if products[..index].iter().any(|product| way(product) == this) {
+            continue;
+        }
+        let mut chosen = products[index..].iter_mut().filter(|p| way(p) == this);
         loop {
             // A job takes a few outputs; no list is allocated.
             let mut weights = [None; MAX_GRIDS];
@@ -107,12 +121,10 @@ pub fn products(
                 n,
             };
             let grids = &mut grids[..count];
-            if !codes {
-                job.floats(grids);
-            } else if let Some(tile) = select::tile(hands.ready, n) {
-                job.many(tile, &mut scratch.many, first.cols, grids);
-            } else {
-                job.few(&mut scratch.few, first.cols, grids);
+            match select::tile(hands.ready, first.quant, n) {
+                Some(tile) => job.many(tile, &mut scratch.many, first.cols, grids),
+                None if this == Way::Few => job.few(&mut scratch.few, first.cols, grids),
+                None => job.floats(grids),
             }
         }
     }
@@ -199,40 +211,22 @@ impl Job<'_> {
 
     fn many(&self, tile: ReadyTile, many: &mut ManyColumns, cols: usize, grids: &mut [Grid<'_>]) {
         let Hands {
-            ready,
-            floats,
-            team,
-            limit,
+            ready, team, limit, ..
         } = self.hands;
-        many.fill((ready, tile), (team, limit), (self.x, self.n, cols));
-        let many = &*many;
+        let x = many.fill((ready, tile), (team, limit), (self.x, self.n, cols));
         for grid in &mut *grids {
             grid.strip_rows = tile.rows();
         }
-        let units = cols.div_ceil(UNIT);
         let rows = tile.rows();
         self.run(grids, |worker, weights, mut strip| {
-            let Some(format) = &weights.quant.codes else {
+            let Some(slab) = worker.slab.fill(ready, tile, &weights, &strip) else {
                 return;
             };
-            worker.slab.fill(ready, tile, &weights, &strip);
-            for block in 0..many.blocks() {
-                let columns = many.columns(block);
-                let sums = worker.results.of(columns.len() * RUNS * rows);
-                sums.fill(0.0);
-                for unit in 0..units {
-                    tile.run(
-                        &worker.slab.unit(tile, format, cols, unit),
-                        &many.piece(block, unit),
-                        sums,
-                    );
-                }
-                let totals = worker.totals.of(rows);
-                for (column, sums) in columns.zip(sums.chunks_exact(RUNS * rows)) {
-                    floats.run(Totals(sums, totals));
-                    let rows = strip.rows;
-                    strip.column(column).copy_from_slice(&totals[..rows]);
-                }
+            let results = worker.results.of(self.n * rows);
+            tile.run(&slab, &x, results);
+            for (column, results) in results.chunks_exact(rows).enumerate() {
+                let rows = strip.rows;
+                strip.column(column).copy_from_slice(&results[..rows]);
             }
         });
     }
@@ -251,25 +245,6 @@ impl Job<'_> {
             self.run(grids, |worker, weights, strip| {
                 float::many(floats, &mut worker.floats, weights, self.x, strip);
             });
-        }
-    }
-}
-
-/// The totals of the running sums of a column, for each of its rows: see [`crate::isa`].
-struct Totals<'a>(&'a [f32], &'a mut [f32]);
-
-impl Kernel for Totals<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Totals(sums, out) = self;
-        let rows = out.len();
-        for at in (0..rows).step_by(S::LANES) {
-            let acc = |run: usize| &sums[run * rows + at..][..S::LANES];
-            let pair = |a: usize| s.add(s.load(acc(a)), s.load(acc(a + 4)));
-            let even = s.add(pair(0), pair(2));
-            let odd = s.add(pair(1), pair(3));
-            s.store(s.add(even, odd), &mut out[at..][..S::LANES]);
         }
     }
 }

@@ -22,16 +22,17 @@ pub enum Path {
     Floats,
 }
 
-/// The tile for so many columns, unless the dots are better or there is none.
-pub(crate) fn tile(ready: Ready, columns: usize) -> Option<ReadyTile> {
-    ready.tile().filter(|_| columns > FEW_COLUMNS)
+/// The tile for a type and a number of columns, unless the dots are better or there is none.
+pub(crate) fn tile(ready: Ready, quant: &QuantType, columns: usize) -> Option<ReadyTile> {
+    let format = quant.codes.as_ref()?;
+    ready.tile(format).filter(|_| columns > FEW_COLUMNS)
 }
 
-/// How weights of this type are multiplied with so many columns.
+/// How weights of this type are multiplied with this many columns.
 pub fn path(ready: Ready, quant: &QuantType, columns: usize) -> Path {
     if quant.codes.is_none() {
         Path::Floats
-    } else if let Some(tile) = tile(ready, columns) {
+    } else if let Some(tile) = tile(ready, quant, columns) {
         Path::Tile {
             rows: tile.rows(),
             columns: tile.columns(),
@@ -56,7 +57,7 @@ mod tests {
                 assert_eq!(one == Path::Floats, quant.codes.is_none());
                 assert_eq!(one == Path::Floats, many == Path::Floats);
                 assert!(!matches!(one, Path::Tile { .. }));
-                if let (Some(_), Some(tile)) = (&quant.codes, ready.tile()) {
+                if let Some(tile) = tile(ready, quant, 512) {
                     let (rows, columns) = (tile.rows(), tile.columns());
                     assert_eq!(many, Path::Tile { rows, columns });
                 }

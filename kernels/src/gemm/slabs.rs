@@ -1,13 +1,12 @@
-//! Slabs of rows, unpacked and interleaved for the tiles: as many rows as a tile has, as deep as the matrix, unit by unit.
+//! Slabs of rows, unpacked and interleaved for the tiles: as many rows as a tile has, as deep as the matrix.
 //!
-//! In: some rows of a matrix. Out: a [`Slab`] for every unit of them. It lies in the second-level cache and is read again
-//! for each block of columns.
+//! In: some rows of a matrix. Out: a [`Slab`]. It lies in the second-level cache and is read again for each block of
+//! columns.
 
 use crate::compute::Matrix;
 use crate::isa::aligned::Aligned;
 use crate::isa::{RUN, Ready, ReadyTile, Slab, SlabBuffers, SlabRows, UNIT, UNIT_GROUPS};
 use crate::pool::Strip;
-use crate::quant::Codes;
 
 /// A worker's slab, and what one unit is unpacked into on its way there.
 #[derive(Debug, Default)]
@@ -21,17 +20,18 @@ pub struct Slabs {
     slab_mins: Aligned<f32>,
 }
 
-/// Runs of a unit that a row of `cols` has.
-fn runs(cols: usize, unit: usize) -> usize {
-    UNIT.min(cols - unit * UNIT) / RUN
-}
-
 impl Slabs {
-    /// Unpacks the rows of a strip, at most as many as the tile has.
-    pub fn fill(&mut self, ready: Ready, tile: ReadyTile, weights: &Matrix<'_>, strip: &Strip<'_>) {
-        let (quant, cols, rows) = (weights.quant, weights.cols, tile.rows());
-        let Some(format) = &quant.codes else { return };
-        let units = cols.div_ceil(UNIT);
+    /// Unpacks the rows of a strip, at most as many as the tile has; nothing if the type has no codes.
+    pub fn fill(
+        &mut self,
+        ready: Ready,
+        tile: ReadyTile,
+        weights: &Matrix<'_>,
+        strip: &Strip<'_>,
+    ) -> Option<Slab<'_>> {
+        let (quant, length, rows) = (weights.quant, weights.cols, tile.rows());
+        let format = quant.codes.as_ref()?;
+        let units = length.div_ceil(UNIT);
         let codes = self.codes.of(rows * UNIT);
         let scales = self.scales.of(rows * UNIT_GROUPS);
         let mins = self.mins.of(rows * UNIT_GROUPS);
@@ -41,13 +41,19 @@ impl Slabs {
             scales.fill(0.0);
             mins.fill(0.0);
         }
-        let slab_codes = self.slab_codes.of(units * rows * UNIT);
-        let slab_start = self.slab_start.of(units * rows * UNIT_GROUPS);
-        let slab_scales = self.slab_scales.of(units * rows * UNIT_GROUPS);
-        let slab_mins = self.slab_mins.of(units * rows * UNIT_GROUPS);
+        let groups = length / format.group;
+        let mut to = SlabBuffers {
+            length,
+            codes: self
+                .slab_codes
+                .of(length * tile.order().code_bytes() * rows),
+            start: self.slab_start.of(groups * rows),
+            scales: self.slab_scales.of(groups * rows),
+            mins: self.slab_mins.of(groups * rows),
+        };
         for unit in 0..units {
             let first = unit * UNIT;
-            let depth = runs(cols, unit) * RUN;
+            let depth = UNIT.min(length - first);
             let groups = depth / format.group;
             let bytes = first / quant.block_elements * quant.block_bytes
                 ..(first + depth) / quant.block_elements * quant.block_bytes;
@@ -69,36 +75,15 @@ impl Slabs {
                 mins,
                 runs: depth / RUN,
             };
-            let (codes_at, groups_at) = (unit * rows * UNIT, unit * rows * UNIT_GROUPS);
-            let mut to = SlabBuffers {
-                codes: &mut slab_codes[codes_at..][..rows * UNIT],
-                start: &mut slab_start[groups_at..][..rows * UNIT_GROUPS],
-                scales: &mut slab_scales[groups_at..][..rows * UNIT_GROUPS],
-                mins: &mut slab_mins[groups_at..][..rows * UNIT_GROUPS],
-            };
-            tile.pack(&from, &mut to);
+            tile.pack(&from, unit, &mut to);
         }
-    }
-
-    /// One unit of the slab that was filled last, from a matrix of `cols` columns.
-    pub fn unit(
-        &self,
-        tile: ReadyTile,
-        format: &'static Codes,
-        cols: usize,
-        unit: usize,
-    ) -> Slab<'_> {
-        let rows = tile.rows();
-        let units = cols.div_ceil(UNIT);
-        let (codes_at, groups_at) = (unit * rows * UNIT, unit * rows * UNIT_GROUPS);
-        let (all_codes, all_groups) = (units * rows * UNIT, units * rows * UNIT_GROUPS);
-        Slab {
+        Some(Slab {
             format,
-            codes: &self.slab_codes.get(all_codes)[codes_at..][..rows * UNIT],
-            start: &self.slab_start.get(all_groups)[groups_at..][..rows * UNIT_GROUPS],
-            scales: &self.slab_scales.get(all_groups)[groups_at..][..rows * UNIT_GROUPS],
-            mins: &self.slab_mins.get(all_groups)[groups_at..][..rows * UNIT_GROUPS],
-            runs: runs(cols, unit),
-        }
+            length,
+            codes: to.codes,
+            start: to.start,
+            scales: to.scales,
+            mins: to.mins,
+        })
     }
 }

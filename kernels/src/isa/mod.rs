@@ -13,9 +13,9 @@
 //!
 //! where `r` is the run's number in its unit and units follow in order; the product is
 //! `((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]))`. A kernel for few columns
-//! ([`DotRows`]) has the eight sums in the lanes of a vector; the kernel for many ([`Tile`]) has rows in the lanes and keeps
-//! the eight sums in memory. What no fast function exists for goes through the type's own `unpack`, so a new type or a new
-//! instruction set works at once.
+//! ([`DotRows`]) has the eight sums in the lanes of a vector; the kernel for many ([`Tile`]) has rows in the lanes and makes
+//! the eight sums one after the other. What no fast function exists for goes through the type's own `unpack`, so a new type
+//! or a new instruction set works at once.
 
 pub mod aligned;
 #[cfg(target_arch = "aarch64")]
@@ -95,7 +95,7 @@ pub(crate) struct Kernels {
     /// The fast way to unpack a type, if there is one.
     pub unpack: fn(&QuantType) -> Option<UnpackUnit>,
     /// The kernel for many columns; without it they go through the dots.
-    pub tile: Option<Tile>,
+    pub tile: fn(&Codes) -> Option<Tile>,
     /// The most that its multipliers can do.
     pub peak: Peak,
 }
@@ -201,22 +201,52 @@ impl Columns<'_> {
     }
 }
 
-/// The kernel for many columns: a slab of `rows` rows, one unit deep, times all columns.
+/// The kernel for many columns: a slab of `rows` rows times blocks of at most `columns` columns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tile {
     /// Rows of a slab.
     pub rows: usize,
-    /// Columns whose sums are in registers together.
+    /// The most columns of a block.
     pub columns: usize,
-    /// Activations are unsigned, biased by 128 (or signed).
-    pub unsigned_activations: bool,
-    /// From codes row by row to the order of `run`.
-    pub pack: unsafe fn(from: &SlabRows<'_>, to: &mut SlabBuffers<'_>),
-    /// Adds a slab's products to the running sums.
-    pub run: unsafe fn(slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]),
+    /// How activations lie.
+    pub order: TileOrder,
+    /// From codes row by row to the order of `run`, one unit.
+    pub pack: unsafe fn(from: &SlabRows<'_>, unit: usize, to: &mut SlabBuffers<'_>),
+    /// Multiplies: `out` gets `rows` results for each column.
+    pub run: unsafe fn(slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut [f32]),
 }
 
-/// A slab as it is unpacked, row by row.
+/// How a tile reads the 8-bit activations of a run of 32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TileOrder {
+    /// Column after column.
+    #[cfg(target_arch = "aarch64")]
+    Columns,
+    /// Four of every column, then the next four.
+    Words {
+        /// What is added to each, modulo 256.
+        bias: u8,
+    },
+    /// Two of every column in 16 bits, then the next two.
+    Wide,
+}
+
+impl TileOrder {
+    /// Bytes of a code, of activations and of weights.
+    pub fn code_bytes(self) -> usize {
+        match self {
+            TileOrder::Wide => 2,
+            _ => 1,
+        }
+    }
+
+    /// Words of one run of one column in [`TileColumns`]: codes, scale, sum, sums of halves.
+    pub fn words(self) -> usize {
+        RUN / 4 * self.code_bytes() + 4
+    }
+}
+
+/// One unit of a slab as it is unpacked, row by row.
 #[derive(Debug)]
 pub(crate) struct SlabRows<'a> {
     /// How the type unpacks.
@@ -231,9 +261,11 @@ pub(crate) struct SlabRows<'a> {
     pub runs: usize,
 }
 
-/// Where [`Tile::pack`] puts a slab of one unit: see [`Slab`].
+/// Where [`Tile::pack`] puts a slab: see [`Slab`].
 #[derive(Debug)]
 pub(crate) struct SlabBuffers<'a> {
+    /// Weights of a row.
+    pub length: usize,
     /// Codes.
     pub codes: &'a mut [i8],
     /// What integer sums start at.
@@ -244,36 +276,101 @@ pub(crate) struct SlabBuffers<'a> {
     pub mins: &'a mut [f32],
 }
 
-/// A slab, one unit deep, in the order of the kernel: for every four codes all rows, for every group all rows.
+/// Some rows as deep as the matrix, run by run in the order of the kernel (see [`places`]); for every group of codes all
+/// rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slab<'a> {
     /// How the type unpacks.
     pub format: &'static Codes,
-    /// Codes, `[UNIT / 4][rows][4]` (or words of another length that a set prefers).
+    /// Weights of a row.
+    pub length: usize,
+    /// Codes, `[run][RUN / 4][rows][4]`, or words of another length that a tile prefers.
     pub codes: &'a [i8],
-    /// What a group's integer sum starts at, `[group][rows]`: undoes the activations' bias.
+    /// What a group's integer sum starts at, `[run][group][rows]`: undoes the activations' bias.
     pub start: &'a [i32],
-    /// Scales, `[group][rows]`.
+    /// Scales, `[run][group][rows]`.
     pub scales: &'a [f32],
-    /// Mins, `[group][rows]`.
+    /// Mins, `[run][group][rows]`.
     pub mins: &'a [f32],
-    /// Runs that are there, at most [`RUNS`].
-    pub runs: usize,
 }
 
-/// One unit of some columns.
+/// Columns as a tile reads them, block by block: as many columns as the tile has, in the last block fewer. A block has, run by
+/// run in the order of the kernel (see [`places`]), its 8-bit activations as [`TileOrder`] says; then the scale of each run for
+/// each column; then the sums of each run's codes, as floats; then those of each half of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TileColumns<'a> {
     /// Number of columns.
     pub count: usize,
-    /// 8-bit activations, `[column][UNIT]`.
-    pub codes: &'a [u8],
-    /// Scales, `[run][column]`.
-    pub scales: &'a [f32],
-    /// Σ codes, `[run][column]`.
-    pub sums: &'a [f32],
-    /// Σ codes of 16, `[half run][column]`.
-    pub half_sums: &'a [f32],
+    /// How codes lie.
+    pub order: TileOrder,
+    /// [`TileOrder::words`] for each run of each column.
+    pub words: &'a [u32],
+}
+
+/// Where the parts of a block begin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TileBlock {
+    /// 8-bit activations.
+    pub codes: *const u8,
+    /// `[run][column]`.
+    pub scales: *const f32,
+    /// `[run][column]`.
+    pub sums: *const f32,
+    /// `[run][half][column]`.
+    pub half_sums: *const f32,
+}
+
+impl TileColumns<'_> {
+    /// The blocks of at most `most` columns of `length`: the number of the first column, of columns, and their parts.
+    pub fn blocks(
+        &self,
+        most: usize,
+        length: usize,
+    ) -> impl Iterator<Item = (usize, usize, TileBlock)> {
+        let runs = length / RUN;
+        let of_column = runs * self.order.words();
+        let blocks = self.words.chunks(most * of_column);
+        blocks.enumerate().map(move |(index, words)| {
+            let count = words.len() / of_column;
+            let parts = TileBlock::parts(self.order, count * runs);
+            let at = |part: usize| words[parts[part]..].as_ptr();
+            let block = TileBlock {
+                codes: at(0).cast(),
+                scales: at(1).cast(),
+                sums: at(2).cast(),
+                half_sums: at(3).cast(),
+            };
+            (index * most, count, block)
+        })
+    }
+}
+
+impl TileBlock {
+    /// Where the four parts of a block of `runs` runs, of all its columns, begin, in words.
+    pub fn parts(order: TileOrder, runs: usize) -> [usize; 4] {
+        let codes = runs * RUN / 4 * order.code_bytes();
+        [0, codes, codes + runs, codes + 2 * runs]
+    }
+}
+
+/// The numbers of runs in the order in which tiles take them: running sums of neighbours, then of neighbours of those, are
+/// added up.
+pub(crate) const RUN_ORDER: [usize; RUNS] = [0, 4, 2, 6, 1, 5, 3, 7];
+
+/// Units of a row that have a run of this number.
+pub(crate) fn units_with(length: usize, run: usize) -> usize {
+    (length + UNIT - RUN * (run + 1)) / UNIT
+}
+
+/// The order of runs in slabs and blocks of columns: first all runs of the first number in [`RUN_ORDER`], by unit, then all of
+/// the second. This says for each number where they begin.
+pub(crate) fn places(length: usize) -> [usize; RUNS] {
+    let (mut places, mut next) = ([0; RUNS], 0);
+    for run in RUN_ORDER {
+        places[run] = next;
+        next += units_with(length, run);
+    }
+    places
 }
 
 /// An instruction set that this CPU has: its functions are safe to call.
@@ -416,9 +513,9 @@ impl Ready {
         peak.multiply_adds as u64 * rounds as u64
     }
 
-    /// The kernel for many columns, if there is one.
-    pub(crate) fn tile(self) -> Option<ReadyTile> {
-        self.0.kernels.tile.map(ReadyTile)
+    /// The kernel for many columns of a type, if there is one.
+    pub(crate) fn tile(self, format: &Codes) -> Option<ReadyTile> {
+        (self.0.kernels.tile)(format).map(ReadyTile)
     }
 }
 
@@ -432,44 +529,43 @@ impl ReadyTile {
         self.0.rows
     }
 
-    /// Columns whose sums are in registers together.
+    /// The most columns of a block.
     pub fn columns(self) -> usize {
         self.0.columns
     }
 
-    /// Whether activations are biased by 128.
-    pub fn unsigned_activations(self) -> bool {
-        self.0.unsigned_activations
+    /// How activations lie.
+    pub fn order(self) -> TileOrder {
+        self.0.order
     }
 
-    /// Codes row by row to the order of [`ReadyTile::run`].
-    pub fn pack(self, from: &SlabRows<'_>, to: &mut SlabBuffers<'_>) {
+    /// Codes row by row to the order of [`ReadyTile::run`], as unit number `unit`.
+    pub fn pack(self, from: &SlabRows<'_>, unit: usize, to: &mut SlabBuffers<'_>) {
         let rows = self.0.rows;
-        assert!(from.codes.len() == rows * UNIT && from.runs <= RUNS);
+        assert!(from.codes.len() == rows * UNIT);
         assert!(from.scales.len() == rows * UNIT_GROUPS && from.mins.len() == from.scales.len());
-        self.check(
-            to.codes.len(),
-            [to.start.len(), to.scales.len(), to.mins.len()],
-        );
+        assert!(unit * UNIT < to.length && from.runs == UNIT.min(to.length - unit * UNIT) / RUN);
+        let others = [to.start.len(), to.scales.len(), to.mins.len()];
+        self.check(to.length, from.format, to.codes.len(), others);
         // SAFETY: the CPU has the instructions; lengths were checked above.
-        unsafe { (self.0.pack)(from, to) }
+        unsafe { (self.0.pack)(from, unit, to) }
     }
 
-    /// Adds a slab's products to `sums`, for each column [`RUNS`] times `rows` values.
-    pub fn run(self, slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]) {
-        let lengths = [slab.start.len(), slab.scales.len(), slab.mins.len()];
-        self.check(slab.codes.len(), lengths);
-        assert!(slab.format.group == 16 || slab.format.group == 32);
-        assert!(slab.runs <= RUNS && x.codes.len() / UNIT == x.count);
-        assert!(sums.len() == x.codes.len() / RUN * self.0.rows);
-        assert!(x.scales.len() == x.count * RUNS && x.sums.len() == x.scales.len());
-        assert!(x.half_sums.len() == x.count * RUNS * 2);
+    /// Multiplies a slab with columns of its length: `out` gets a run of `rows` results for each.
+    pub fn run(self, slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut [f32]) {
+        let others = [slab.start.len(), slab.scales.len(), slab.mins.len()];
+        self.check(slab.length, slab.format, slab.codes.len(), others);
+        assert!(x.order == self.0.order);
+        assert!(x.words.len() == x.count * (slab.length / RUN) * x.order.words());
+        assert!(out.len() == x.count * self.0.rows && slab.length > 0);
         // SAFETY: the CPU has the instructions; lengths were checked above.
-        unsafe { (self.0.run)(slab, x, sums) }
+        unsafe { (self.0.run)(slab, x, out) }
     }
 
-    fn check(self, codes: usize, others: [usize; 3]) {
-        let rows = self.0.rows;
-        assert!(codes == rows * UNIT && others == [rows * UNIT_GROUPS; 3]);
+    fn check(self, length: usize, format: &Codes, codes: usize, others: [usize; 3]) {
+        assert!(length.is_multiple_of(RUN) && (format.group == 16 || format.group == 32));
+        let groups = length / format.group;
+        let code_bytes = self.0.order.code_bytes();
+        assert!(codes == length * code_bytes * self.0.rows && others == [groups * self.0.rows; 3]);
     }
 }

@@ -17,7 +17,7 @@ pub static SCALAR: Isa = Isa {
         dot: |_| None,
         dot_unpacked: dot_plain,
         unpack: |_| None,
-        tile: None,
+        tile: |_| None,
         peak: Peak {
             multiply_adds: UNIT,
             run: peak,

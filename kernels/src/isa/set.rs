@@ -2,18 +2,20 @@
 //! modules say what is behind each.
 
 /// Fills the module that calls it with `NEEDS` and `KERNELS` of an instruction set: the features of the CPU (each by its
-/// maker's name and by the compiler's), what multiplies in the dots, the tile for many columns, and the ceiling.
+/// maker's name and by the compiler's), what multiplies in the dots, the tiles for many columns (for a type the first that takes
+/// it), and the ceiling.
 macro_rules! kernels {
     (
         $arch:ident [$($name:literal $feature:tt),+],
         multiply: $multiply:ty,
-        tile: {
+        tiles: [$($tile:ident {
+            takes: $takes:expr,
             rows: $rows:expr,
             columns: $columns:expr,
-            unsigned_activations: $unsigned:expr,
+            order: $order:expr,
             pack: $pack:expr,
             run: $run:expr,
-        },
+        }),+],
         peak: $peak:expr,
     ) => {
         use crate::isa::$arch::layouts::{self, Layout};
@@ -31,13 +33,10 @@ macro_rules! kernels {
             dot: |quant| crate::isa::set::by_layout!(quant, rows as DotRows),
             dot_unpacked,
             unpack: |quant| crate::isa::set::by_layout!(quant, unpack as UnpackUnit),
-            tile: Some(Tile {
-                rows: $rows,
-                columns: $columns,
-                unsigned_activations: $unsigned,
-                pack,
-                run,
-            }),
+            tile: |format| match format {
+                $(format if ($takes)(format) => Some($tile::TILE),)+
+                _ => None,
+            },
             peak: $peak,
         };
 
@@ -51,16 +50,45 @@ macro_rules! kernels {
             crate::isa::scalar::dot_unpacked(row, x, out)
         }
 
-        $(#[target_feature(enable = $feature)])+
-        unsafe fn pack(from: &SlabRows<'_>, to: &mut SlabBuffers<'_>) {
-            // SAFETY: these features are what it asks for; lengths are the caller's.
-            unsafe { $pack(from, to) }
+        crate::isa::set::tiles! {
+            $arch [$($feature),+], $($tile $rows, $columns, $order, $pack, $run;)+
         }
+    };
+}
 
-        $(#[target_feature(enable = $feature)])+
-        unsafe fn run(slab: &Slab<'_>, x: &TileColumns<'_>, sums: &mut [f32]) {
-            // SAFETY: these features are what it asks for; lengths are the caller's.
-            unsafe { $run(slab, x, sums) }
+/// A module for each tile of a set, with its `TILE`.
+macro_rules! tiles {
+    ($arch:ident $features:tt, $tile:ident $rows:expr, $columns:expr, $order:expr, $pack:expr, $run:expr; $($rest:tt)*) => {
+        crate::isa::set::tile! { $features, $tile $rows, $columns, $order, $pack, $run }
+        crate::isa::set::tiles! { $arch $features, $($rest)* }
+    };
+    ($arch:ident $features:tt,) => {};
+}
+
+macro_rules! tile {
+    ([$($feature:tt),+], $tile:ident $rows:expr, $columns:expr, $order:expr, $pack:expr, $run:expr) => {
+        mod $tile {
+            use super::*;
+
+            pub const TILE: Tile = Tile {
+                rows: $rows,
+                columns: $columns,
+                order: $order,
+                pack,
+                run,
+            };
+
+            $(#[target_feature(enable = $feature)])+
+            unsafe fn pack(from: &SlabRows<'_>, unit: usize, to: &mut SlabBuffers<'_>) {
+                // SAFETY: these features are what it asks for; lengths are the caller's.
+                unsafe { $pack(from, unit, to) }
+            }
+
+            $(#[target_feature(enable = $feature)])+
+            unsafe fn run(slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut [f32]) {
+                // SAFETY: these features are what it asks for; lengths are the caller's.
+                unsafe { $run(slab, x, out) }
+            }
         }
     };
 }
@@ -115,4 +143,4 @@ macro_rules! by_layout {
     };
 }
 
-pub(super) use {by_layout, functions_of_types, kernels};
+pub(super) use {by_layout, functions_of_types, kernels, tile, tiles};

@@ -22,12 +22,13 @@ crate::isa::set::kernels! {
         "AVX-512 BW" "avx512bw", "AVX-512 DQ" "avx512dq", "AVX-512 VL" "avx512vl", "AVX-512 VNNI" "avx512vnni"
     ],
     multiply: dot::VnniVl,
-    tile: {
+    tiles: [vnni {
+        takes: |_| true,
         rows: tile::slab_rows::<tile::YmmVl>(),
         columns: 4,
-        unsigned_activations: true,
+        order: tile::ORDER,
         pack: tile::pack::<tile::YmmVl>,
         run: tile::run::<tile::YmmVl, 4>,
-    },
+    }],
     peak: peak::VNNI_VL,
 }

@@ -18,12 +18,13 @@ pub static AVX_VNNI: Isa = Isa {
 crate::isa::set::kernels! {
     x86 ["AVX2" "avx2", "FMA" "fma", "F16C" "f16c", "AVX-VNNI" "avxvnni"],
     multiply: dot::Vnni,
-    tile: {
+    tiles: [vnni {
+        takes: |_| true,
         rows: tile::slab_rows::<tile::Ymm>(),
-        columns: 3,
-        unsigned_activations: true,
+        columns: 4,
+        order: tile::ORDER,
         pack: tile::pack::<tile::Ymm>,
-        run: tile::run::<tile::Ymm, 3>,
-    },
+        run: tile::run::<tile::Ymm, 4>,
+    }],
     peak: peak::VNNI,
 }

@@ -1,7 +1,7 @@
 //! From blocks to slabs: rows of codes by the types' layouts, then the interleaving that the tiles want.
 
 use super::layouts::Layout;
-use crate::isa::{UNIT, UNIT_GROUPS};
+use crate::isa::{RUN, RUNS, SlabBuffers, SlabRows, UNIT, UNIT_GROUPS, places};
 use std::arch::x86_64::*;
 
 /// Up to a unit of a row to signed codes, scales and mins, see [`crate::isa::UnpackUnit`].
@@ -89,28 +89,80 @@ unsafe fn store_run<L: Layout>(unit: *const u8, run: usize, bias: __m256i, to: *
     }
 }
 
-/// Codes row by row to `[UNIT / 4][rows][4]`, `bias` added; `rows` is a multiple of 8.
+/// Codes row by row to `[RUN / 4][rows][4]` for each run of the unit, `bias` added; `rows` is a multiple of 8.
 /// # Safety
-/// The CPU must have AVX2; `codes` and `out` are `rows` units.
+/// The CPU must have AVX2; lengths as `ReadyTile::pack` checks them.
 #[inline(always)]
-pub unsafe fn interleave(codes: &[i8], rows: usize, runs: usize, bias: i8, out: &mut [i8]) {
+pub unsafe fn interleave(
+    from: &SlabRows<'_>,
+    unit: usize,
+    rows: usize,
+    bias: i8,
+    to: &mut SlabBuffers<'_>,
+) {
+    let places = places(to.length);
     // SAFETY: 8 x 8 words of four codes at a time, all inside the two slices.
     unsafe {
         let bias = _mm256_set1_epi8(bias);
         for row in (0..rows).step_by(8) {
-            for run in 0..runs {
-                let from = codes.as_ptr().add(row * UNIT + run * 32);
+            for run in 0..from.runs {
+                let codes = from.codes.as_ptr().add(row * UNIT + run * RUN);
                 let mut lines = [bias; 8];
                 for (i, line) in lines.iter_mut().enumerate() {
-                    let codes = _mm256_loadu_si256(from.add(i * UNIT).cast());
+                    let codes = _mm256_loadu_si256(codes.add(i * UNIT).cast());
                     *line = _mm256_add_epi8(codes, bias);
                 }
-                let columns = transposed(lines);
-                for (k, column) in columns.iter().enumerate() {
-                    let to = out.as_mut_ptr().add(((run * 8 + k) * rows + row) * 4);
-                    _mm256_storeu_si256(to.cast(), *column);
+                let to = to.codes.as_mut_ptr().add((places[run] + unit) * RUN * rows);
+                for (k, column) in transposed(lines).iter().enumerate() {
+                    _mm256_storeu_si256(to.add((k * rows + row) * 4).cast(), *column);
                 }
             }
+        }
+    }
+}
+
+/// As [`interleave`], codes widened to 16 bits: `[RUN / 2][rows][2]` for each run.
+/// # Safety
+/// The CPU must have AVX2; lengths as `ReadyTile::pack` checks them.
+#[inline(always)]
+pub unsafe fn interleave_wide(
+    from: &SlabRows<'_>,
+    unit: usize,
+    rows: usize,
+    to: &mut SlabBuffers<'_>,
+) {
+    let places = places(to.length);
+    // SAFETY: 8 x 8 words of two codes at a time, all inside the two slices.
+    unsafe {
+        for row in (0..rows).step_by(8) {
+            for half in 0..2 * from.runs {
+                let codes = from.codes.as_ptr().add(row * UNIT + half * RUN / 2);
+                let mut lines = [_mm256_setzero_si256(); 8];
+                for (i, line) in lines.iter_mut().enumerate() {
+                    let codes = _mm_loadu_si128(codes.add(i * UNIT).cast());
+                    *line = _mm256_cvtepi8_epi16(codes);
+                }
+                let place = 2 * (places[half / 2] + unit) + half % 2;
+                let to = to.codes.as_mut_ptr().add(place * RUN * rows);
+                for (k, column) in transposed(lines).iter().enumerate() {
+                    _mm256_storeu_si256(to.add((k * rows + row) * 4).cast(), *column);
+                }
+            }
+        }
+    }
+}
+
+/// Scales, and mins where there are any, to their places in the slab.
+/// # Safety
+/// The CPU must have AVX2; lengths as `ReadyTile::pack` checks them.
+#[inline(always)]
+pub unsafe fn values(from: &SlabRows<'_>, unit: usize, rows: usize, to: &mut SlabBuffers<'_>) {
+    // SAFETY: the callers'.
+    unsafe {
+        let places = places(to.length).map(|place| place + unit);
+        turn(from, from.scales, places, rows, to.scales);
+        if from.format.has_mins {
+            turn(from, from.mins, places, rows, to.mins);
         }
     }
 }
@@ -140,23 +192,33 @@ unsafe fn transposed(mut a: [__m256i; 8]) -> [__m256i; 8] {
     }
 }
 
-/// Values row by row, [`UNIT_GROUPS`] each, to `[group][rows]`; `rows` is a multiple of 8.
+/// Values row by row, [`UNIT_GROUPS`] each, to `[group][rows]` for each run; `rows` is a multiple of 8.
 /// # Safety
-/// The CPU must have AVX2; `from` and `out` are `rows` times [`UNIT_GROUPS`].
+/// The CPU must have AVX2; `values` are `rows` times [`UNIT_GROUPS`], `out` has all runs at `places`.
 #[inline(always)]
-pub unsafe fn turn(from: &[f32], rows: usize, groups: usize, out: &mut [f32]) {
+unsafe fn turn(
+    from: &SlabRows<'_>,
+    values: &[f32],
+    places: [usize; RUNS],
+    rows: usize,
+    out: &mut [f32],
+) {
+    let in_run = RUN / from.format.group;
+    let groups = from.runs * in_run;
     // SAFETY: 8 x 8 values at a time, all inside the two slices.
     unsafe {
         for group in (0..groups).step_by(8) {
             for row in (0..rows).step_by(8) {
                 let mut lines = [_mm256_setzero_si256(); 8];
                 for (i, line) in lines.iter_mut().enumerate() {
-                    let at = from.as_ptr().add((row + i) * UNIT_GROUPS + group);
+                    let at = values.as_ptr().add((row + i) * UNIT_GROUPS + group);
                     *line = _mm256_loadu_si256(at.cast());
                 }
-                for (k, column) in transposed(lines).iter().enumerate() {
-                    let to = out.as_mut_ptr().add((group + k) * rows + row);
-                    _mm256_storeu_si256(to.cast(), *column);
+                let columns = transposed(lines);
+                for (k, column) in columns.iter().enumerate().take(groups - group) {
+                    let (run, part) = ((group + k) / in_run, (group + k) % in_run);
+                    let at = (places[run] * in_run + part) * rows + row;
+                    _mm256_storeu_si256(out.as_mut_ptr().add(at).cast(), *column);
                 }
             }
         }
