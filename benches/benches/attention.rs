@@ -21,8 +21,8 @@ fn attention(c: &mut Criterion<Rates>) {
         ];
         // The type's id in GGUF files is 8.
         let q8_0 = quant(8).and_then(|quant| {
-            let mut blocks = vec![0; floats.len() / quant.block_elements * quant.block_bytes];
-            (quant.quantize?)(&floats, None, &mut blocks);
+            let mut blocks = vec![0; floats.len() / quant.block_elements() * quant.block_bytes()];
+            quant.quantize()?(&floats, None, &mut blocks);
             Some(blocks)
         });
         if let Some(q8_0) = &q8_0 {

@@ -15,7 +15,7 @@ fn dequant(c: &mut Criterion<Rates>) {
     let elements = units * UNIT;
     let mut group = c.benchmark_group("dequant");
     for quant in QUANTS {
-        let unit_bytes = UNIT / quant.block_elements * quant.block_bytes;
+        let unit_bytes = UNIT / quant.block_elements() * quant.block_bytes();
         group.throughput(Throughput::Bytes((units * unit_bytes) as u64));
         // Made when the first of them asks: a filter may leave all of them out.
         let mut made: Option<Vec<u8>> = None;
@@ -27,9 +27,9 @@ fn dequant(c: &mut Criterion<Rates>) {
         };
         group.bench_function(format!("{}/reference", name(quant)), |b| {
             let (blocks, mut out) = (blocks(), vec![0.0; elements]);
-            b.iter(|| (quant.dequantize)(black_box(&blocks), black_box(&mut out)));
+            b.iter(|| quant.dequantize(black_box(&blocks), black_box(&mut out)));
         });
-        if quant.codes.is_none() {
+        if quant.codes().is_none() {
             continue;
         }
         for ready in ISAS.iter().filter_map(|isa| isa.ready()) {

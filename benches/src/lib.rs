@@ -17,7 +17,7 @@ pub fn only_tested() -> bool {
 
 /// A type's name as benchmarks have it.
 pub fn name(quant: &QuantType) -> String {
-    quant.name.to_lowercase()
+    quant.name().to_lowercase()
 }
 
 /// Measures a matrix of a type times `columns` vectors, as `type/instruction set`, in multiply-adds and bytes of weights.
@@ -30,7 +30,7 @@ pub fn product<M: Measurement>(
 ) {
     // Made when the first set asks: a filter may leave all of them out.
     let mut bytes: Option<Option<Vec<u8>>> = None;
-    let Some(row_bytes) = quant.row_bytes(cols).filter(|_| quant.quantize.is_some()) else {
+    let Some(row_bytes) = quant.row_bytes(cols).filter(|_| quant.can_quantize()) else {
         return;
     };
     group.throughput(Throughput::ElementsAndBytes {
@@ -73,7 +73,7 @@ pub fn weights(quant: &QuantType, rows: usize, cols: usize) -> Option<Vec<u8>> {
     const DISTINCT: usize = 8;
     let row_bytes = quant.row_bytes(cols)?;
     let mut distinct = vec![0; DISTINCT * row_bytes];
-    (quant.quantize?)(&values(DISTINCT * cols), None, &mut distinct);
+    quant.quantize()?(&values(DISTINCT * cols), None, &mut distinct);
     Some(
         distinct
             .iter()

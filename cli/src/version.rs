@@ -90,7 +90,7 @@ fn shapes(ready: Ready) -> Table {
         (&many, FEW_COLUMNS + 1),
     ] {
         let mut ways: Vec<Path> = Vec::new();
-        for quant in QUANTS.iter().filter(|quant| quant.codes.is_some()) {
+        for quant in QUANTS.iter().filter(|quant| quant.codes().is_some()) {
             let way = path(ready, quant, columns);
             if !ways.contains(&way) {
                 ways.push(way);
@@ -166,8 +166,8 @@ fn by_way(ready: Ready) -> Vec<(&'static str, Vec<&'static str>)> {
     for quant in QUANTS {
         let way = unpacked(ready, quant);
         match groups.iter_mut().find(|(known, _)| *known == way) {
-            Some((_, types)) => types.push(quant.name),
-            None => groups.push((way, vec![quant.name])),
+            Some((_, types)) => types.push(quant.name()),
+            None => groups.push((way, vec![quant.name()])),
         }
     }
     groups
@@ -176,7 +176,7 @@ fn by_way(ready: Ready) -> Vec<(&'static str, Vec<&'static str>)> {
 fn unpacked(ready: Ready, quant: &QuantType) -> &'static str {
     let special = ready.isa().special();
     match special.filter(|special| (special.takes)(quant)) {
-        _ if quant.codes.is_none() => "floats as they are",
+        _ if quant.codes().is_none() => "floats as they are",
         Some(special) => special.how,
         None if ready.unpacks_fast(quant) => "unpacked by this set's own code",
         None => "unpacked by code that all sets share",

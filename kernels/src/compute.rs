@@ -9,70 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::attention::{Attention, AttentionScratch};
 use crate::cpu;
+use crate::error::Error;
 use crate::gemm::{self, Hands};
 use crate::isa::float::{Entered, Floats};
 use crate::isa::{Isa, Ready};
+use crate::matrix::Matrix;
 use crate::ops::{self, Activation};
 use crate::pool::{Grid, MAX_THREADS, Team, performance_cores};
-use crate::quant::QuantType;
-
-/// Up to so many columns a product is computed column by column, straight from the file's bytes.
-pub const FEW_COLUMNS: usize = 16;
-
-/// What can be wrong with a request for arithmetic.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No instruction set has this name.
-    #[error(
-        "{asked} {name:?}: there is no instruction set of that name; this machine has {available}"
-    )]
-    UnknownIsa {
-        /// Who asked: "instruction set", or the environment variable.
-        asked: &'static str,
-        /// As asked for.
-        name: String,
-        /// The names that would work.
-        available: String,
-    },
-    /// This CPU doesn't have the instruction set, or the build is for another kind of CPU.
-    #[error("{asked} {name:?}: {problem}; this machine has {available}")]
-    Isa {
-        /// Who asked: "instruction set", or the environment variable.
-        asked: &'static str,
-        /// As asked for.
-        name: String,
-        /// What stands against it.
-        problem: String,
-        /// The names that would work.
-        available: String,
-    },
-    /// More threads than a team can have.
-    #[error("{threads} threads can't work together; ask for 1 to {MAX_THREADS}")]
-    TooManyThreads {
-        /// How many were asked for.
-        threads: usize,
-    },
-    /// The system refused a thread.
-    #[error("could not start {threads} threads: {source}; ask for fewer with -t")]
-    Threads {
-        /// How many were asked for.
-        threads: usize,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// A matrix whose bytes and shape don't agree.
-    #[error("a {rows} x {cols} matrix of {quant}: {problem}")]
-    Matrix {
-        /// Type.
-        quant: &'static str,
-        /// Rows.
-        rows: usize,
-        /// Columns.
-        cols: usize,
-        /// What is wrong.
-        problem: String,
-    },
-}
+use crate::product::{FEW_COLUMNS, Product};
 
 /// How to set up a [`Compute`].
 #[derive(Debug, Clone, Default)]
@@ -88,82 +32,6 @@ pub struct ComputeOptions {
 /// Threads where nobody asks for a number.
 fn most_useful() -> usize {
     performance_cores().min(MAX_THREADS)
-}
-
-/// A matrix in the file: `rows` rows of `cols` weights each.
-#[derive(Debug, Clone, Copy)]
-pub struct Matrix<'a> {
-    /// The type of its blocks.
-    pub quant: &'static QuantType,
-    /// Rows: the width of the output.
-    pub rows: usize,
-    /// Columns: the width of the input.
-    pub cols: usize,
-    /// The rows, one after another.
-    pub bytes: &'a [u8],
-}
-
-impl<'a> Matrix<'a> {
-    /// Checks that the bytes are exactly `rows` rows of `cols` elements.
-    pub fn new(
-        quant: &'static QuantType,
-        rows: usize,
-        cols: usize,
-        bytes: &'a [u8],
-    ) -> Result<Matrix<'a>, Error> {
-        let matrix = Matrix {
-            quant,
-            rows,
-            cols,
-            bytes,
-        };
-        match matrix.problem() {
-            None => Ok(matrix),
-            Some(problem) => Err(Error::Matrix {
-                quant: quant.name,
-                rows,
-                cols,
-                problem,
-            }),
-        }
-    }
-
-    fn problem(&self) -> Option<String> {
-        let Some(row_bytes) = self.quant.row_bytes(self.cols) else {
-            return Some(format!(
-                "rows must be whole blocks of {}",
-                self.quant.block_elements
-            ));
-        };
-        match row_bytes.checked_mul(self.rows) {
-            Some(bytes) if bytes == self.bytes.len() => None,
-            Some(bytes) => Some(format!(
-                "{} bytes where {bytes} are needed",
-                self.bytes.len()
-            )),
-            None => Some("too large".to_string()),
-        }
-    }
-
-    /// Bytes of a row.
-    pub(crate) fn row_bytes(&self) -> usize {
-        self.cols / self.quant.block_elements * self.quant.block_bytes
-    }
-
-    /// The bytes of `count` rows from `first`.
-    pub(crate) fn row_range(&self, first: usize, count: usize) -> &'a [u8] {
-        let row_bytes = self.row_bytes();
-        &self.bytes[first * row_bytes..][..count * row_bytes]
-    }
-}
-
-/// One product of a [`Compute::matmul`]: `out` = `weights` times the input.
-#[derive(Debug)]
-pub struct Product<'a> {
-    /// The matrix.
-    pub weights: Matrix<'a>,
-    /// `weights.rows` values for each input, input after input.
-    pub out: &'a mut [f32],
 }
 
 /// An instruction set, a worker team and scratch memory that is reused from call to call.
@@ -259,10 +127,10 @@ impl Compute {
     /// If lengths don't agree; matrices are expected to have passed [`Matrix::new`].
     pub fn matmul(&mut self, x: &[f32], n: usize, products: &mut [Product<'_>]) {
         for product in &*products {
-            assert_eq!(x.len(), n * product.weights.cols, "input of a product");
+            assert_eq!(x.len(), n * product.weights.cols(), "input of a product");
             assert_eq!(
                 product.out.len(),
-                n * product.weights.rows,
+                n * product.weights.rows(),
                 "output of a product"
             );
         }
@@ -327,10 +195,10 @@ impl Compute {
 
     /// Rows of a matrix as floats: the embedding of token ids. A row that the matrix doesn't have is zero.
     pub fn rows(&self, matrix: Matrix<'_>, ids: &[u32], out: &mut [f32]) {
-        for (&id, out) in ids.iter().zip(out.chunks_exact_mut(matrix.cols)) {
+        for (&id, out) in ids.iter().zip(out.chunks_exact_mut(matrix.cols())) {
             let id = id as usize;
-            if id < matrix.rows {
-                (matrix.quant.dequantize)(matrix.row_range(id, 1), out);
+            if id < matrix.rows() {
+                matrix.quant().dequantize(matrix.row_range(id, 1), out);
             } else {
                 out.fill(0.0);
             }

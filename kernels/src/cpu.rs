@@ -1,6 +1,6 @@
 //! Which instruction set runs: the best that the CPU has, or the one that was asked for by name.
 
-use crate::compute::Error;
+use crate::error::Error;
 use crate::isa::{Isa, Ready};
 use crate::registry::ISAS;
 

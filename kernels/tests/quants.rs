@@ -40,14 +40,14 @@ fn read_floats(path: &Path) -> Vec<f32> {
 }
 
 fn dequantize(quant: &QuantType, blocks: &[u8]) -> Vec<f32> {
-    let mut out = vec![f32::NAN; blocks.len() / quant.block_bytes * quant.block_elements];
-    (quant.dequantize)(blocks, &mut out);
+    let mut out = vec![f32::NAN; blocks.len() / quant.block_bytes() * quant.block_elements()];
+    quant.dequantize(blocks, &mut out);
     out
 }
 
 fn quantize(quant: &QuantType, values: &[f32], importance: Option<&[f32]>) -> Option<Vec<u8>> {
-    let mut blocks = vec![0xA5; values.len() / quant.block_elements * quant.block_bytes];
-    quant.quantize?(values, importance, &mut blocks);
+    let mut blocks = vec![0xA5; values.len() / quant.block_elements() * quant.block_bytes()];
+    quant.quantize()?(values, importance, &mut blocks);
     Some(blocks)
 }
 
@@ -83,28 +83,33 @@ fn types_are_those_of_the_file_format() {
     for format in TENSOR_TYPES {
         let quant =
             quant(format.id()).unwrap_or_else(|| panic!("{} is not registered", format.name()));
-        assert_eq!(quant.name, format.name());
+        assert_eq!(quant.name(), format.name());
         assert_eq!(
-            quant.block_elements,
+            quant.block_elements(),
             format.block_elements(),
             "{}",
-            quant.name
+            quant.name()
         );
-        assert_eq!(quant.block_bytes, format.block_bytes(), "{}", quant.name);
+        assert_eq!(
+            quant.block_bytes(),
+            format.block_bytes(),
+            "{}",
+            quant.name()
+        );
     }
     for pair in QUANTS.windows(2) {
         assert!(
-            pair[0].id < pair[1].id,
+            pair[0].id() < pair[1].id(),
             "{} and {} are out of order",
-            pair[0].name,
-            pair[1].name
+            pair[0].name(),
+            pair[1].name()
         );
     }
     for quant in QUANTS {
         assert!(
-            TensorType::from_id(quant.id).is_some(),
+            TensorType::from_id(quant.id()).is_some(),
             "{} is not in the format",
-            quant.name
+            quant.name()
         );
     }
 }
@@ -115,7 +120,7 @@ fn dequantize_equals_the_reference_to_the_last_bit() {
         let mut compared = 0;
         for quant in QUANTS {
             let mut files = 0;
-            for stem in [quant.name.to_string(), format!("{}.random", quant.name)] {
+            for stem in [quant.name().to_string(), format!("{}.random", quant.name())] {
                 let Ok(blocks) = std::fs::read(folder.join(format!("{stem}.blocks"))) else {
                     continue;
                 };
@@ -133,7 +138,7 @@ fn dequantize_equals_the_reference_to_the_last_bit() {
             if files == 0 {
                 println!(
                     "skipped: {} has no reference blocks in {}",
-                    quant.name,
+                    quant.name(),
                     folder.display()
                 );
             }
@@ -157,10 +162,13 @@ fn quantizers_reach_the_references_error() {
         let mut failed = Vec::new();
         for entry in index["types"].as_array().expect("a list of types") {
             let name = entry["type"].as_str().expect("a name");
-            let quant = QUANTS.iter().find(|quant| quant.name == name).expect(name);
-            assert_eq!(entry["ggml_type"], quant.id, "{name}");
-            assert_eq!(entry["block_elements"], quant.block_elements, "{name}");
-            assert_eq!(entry["block_bytes"], quant.block_bytes, "{name}");
+            let quant = QUANTS
+                .iter()
+                .find(|quant| quant.name() == name)
+                .expect(name);
+            assert_eq!(entry["ggml_type"], quant.id(), "{name}");
+            assert_eq!(entry["block_elements"], quant.block_elements(), "{name}");
+            assert_eq!(entry["block_bytes"], quant.block_bytes(), "{name}");
             let found = round_trip(quant, &source, None).expect(name);
             let found = error(&source, &found, |_| 1.0);
             let reference = entry["rmse"].as_f64().expect("a number");
@@ -187,24 +195,24 @@ fn an_importance_matrix_lowers_the_error_it_weighs() {
         .map(|byte| 10_f32.powf(f32::from(byte) / 64.0 - 2.0))
         .collect();
     let weight = |i: usize| importance[i % 1024];
-    for quant in QUANTS.iter().filter(|quant| quant.codes.is_some()) {
+    for quant in QUANTS.iter().filter(|quant| quant.codes().is_some()) {
         let Some(without) = round_trip(quant, &source, None) else {
             continue;
         };
-        let with = round_trip(quant, &source, Some(&importance)).expect(quant.name);
+        let with = round_trip(quant, &source, Some(&importance)).expect(quant.name());
         let (with, without) = (
             error(&source, &with, weight),
             error(&source, &without, weight),
         );
         println!(
             "{}: weighted error {:.3} of that without importance",
-            quant.name,
+            quant.name(),
             with / without
         );
         assert!(
             with <= without,
             "{}: {with} with importance, {without} without",
-            quant.name
+            quant.name()
         );
     }
 }
@@ -217,41 +225,42 @@ fn rows_are_quantized_as_if_alone() {
         let Some(both) = quantize(quant, &source, Some(&importance)) else {
             continue;
         };
-        let second = quantize(quant, &source[1024..], Some(&importance)).expect(quant.name);
-        assert!(both[both.len() / 2..] == second, "{}", quant.name);
+        let second = quantize(quant, &source[1024..], Some(&importance)).expect(quant.name());
+        assert!(both[both.len() / 2..] == second, "{}", quant.name());
     }
 }
 
 #[test]
 fn unpacked_codes_times_scales_are_the_values() {
     for quant in QUANTS {
-        let Some(codes_of) = &quant.codes else {
+        let Some(codes_of) = quant.codes() else {
             continue;
         };
         let count = 512;
-        let mut blocks: Vec<u8> = noise(count * quant.block_bytes).collect();
+        let mut blocks: Vec<u8> = noise(count * quant.block_bytes()).collect();
         // The extremes too: all bits clear, all bits set.
-        blocks[..quant.block_bytes].fill(0);
-        blocks[quant.block_bytes..2 * quant.block_bytes].fill(0xFF);
+        blocks[..quant.block_bytes()].fill(0);
+        blocks[quant.block_bytes()..2 * quant.block_bytes()].fill(0xFF);
         let values = dequantize(quant, &blocks);
-        let groups = values.len() / codes_of.group;
+        let groups = values.len() / codes_of.group();
         let mut codes = vec![0; values.len()];
         let mut scales = vec![0.0; groups];
-        let mut mins = vec![0.0; if codes_of.has_mins { groups } else { 0 }];
-        (codes_of.unpack)(&blocks, &mut codes, &mut scales, &mut mins);
+        let mut mins = vec![0.0; if codes_of.has_mins() { groups } else { 0 }];
+        codes_of.unpack(&blocks, &mut codes, &mut scales, &mut mins);
         let extremes = (
             *codes.iter().min().expect("codes"),
             *codes.iter().max().expect("codes"),
         );
         assert_eq!(
-            extremes, codes_of.range,
+            extremes,
+            codes_of.range(),
             "{}: the range is not what blocks hold",
-            quant.name
+            quant.name()
         );
         for (i, &value) in values.iter().enumerate() {
             let (scale, min) = (
-                scales[i / codes_of.group],
-                mins.get(i / codes_of.group).unwrap_or(&0.0),
+                scales[i / codes_of.group()],
+                mins.get(i / codes_of.group()).unwrap_or(&0.0),
             );
             let product = scale * f32::from(codes[i]) - min;
             let tolerance = 1e-6 * (scale.abs() * 127.0 + min.abs());
@@ -261,7 +270,7 @@ fn unpacked_codes_times_scales_are_the_values() {
             assert!(
                 same,
                 "{}: element {i} is {value}, unpacked {product}",
-                quant.name
+                quant.name()
             );
         }
     }
@@ -270,19 +279,19 @@ fn unpacked_codes_times_scales_are_the_values() {
 #[test]
 fn vector_instructions_unpack_the_same() {
     for quant in QUANTS {
-        let Some(codes_of) = &quant.codes else {
+        let Some(codes_of) = quant.codes() else {
             continue;
         };
-        let blocks: Vec<u8> = noise(67 * quant.block_bytes).collect();
-        let elements = 67 * quant.block_elements;
-        let groups = elements / codes_of.group;
+        let blocks: Vec<u8> = noise(67 * quant.block_bytes()).collect();
+        let elements = 67 * quant.block_elements();
+        let groups = elements / codes_of.group();
         let unpacked = |with: Option<Floats>| {
             let (mut codes, mut scales, mut mins) =
                 (vec![0; elements], vec![0.0; groups], vec![0.0; groups]);
             match with {
-                None => (codes_of.unpack)(&blocks, &mut codes, &mut scales, &mut mins),
+                None => codes_of.unpack(&blocks, &mut codes, &mut scales, &mut mins),
                 Some(with) => {
-                    (codes_of.unpack_with)(with, &blocks, &mut codes, &mut scales, &mut mins)
+                    codes_of.unpack_with(with, &blocks, &mut codes, &mut scales, &mut mins)
                 }
             }
             let bits =
@@ -293,7 +302,7 @@ fn vector_instructions_unpack_the_same() {
             assert!(
                 unpacked(Some(with)) == unpacked(None),
                 "{} with {}",
-                quant.name,
+                quant.name(),
                 with.name()
             );
         }
@@ -306,7 +315,7 @@ fn zeros_stay_zeros() {
         let Some(found) = round_trip(quant, &[0.0; 512], None) else {
             continue;
         };
-        assert!(found.iter().all(|&value| value == 0.0), "{}", quant.name);
+        assert!(found.iter().all(|&value| value == 0.0), "{}", quant.name());
     }
 }
 
@@ -324,7 +333,7 @@ fn strange_values_quantize_to_finite_ones() {
         -1e-30,
         65504.0,
     ];
-    for quant in QUANTS.iter().filter(|quant| quant.codes.is_some()) {
+    for quant in QUANTS.iter().filter(|quant| quant.codes().is_some()) {
         for &value in &strange {
             let alone = [value; 256];
             let mut among = [1.0; 256];
@@ -341,7 +350,7 @@ fn strange_values_quantize_to_finite_ones() {
                 assert!(
                     found.iter().all(|found| found.is_finite()),
                     "{} of {value}: {found:?}",
-                    quant.name
+                    quant.name()
                 );
             }
         }
@@ -367,7 +376,7 @@ proptest! {
             let bits = quant.bits_per_weight().floor().min(8.0);
             let bound = f64::from(largest) * 2_f64.powf(1.0 - bits);
             let error = error(&values, &found, |_| 1.0);
-            prop_assert!(error <= bound, "{}: error {error}, largest value {largest}", quant.name);
+            prop_assert!(error <= bound, "{}: error {error}, largest value {largest}", quant.name());
         }
     }
 
@@ -375,8 +384,8 @@ proptest! {
     #[test]
     fn any_bytes_decode(bytes in prop::collection::vec(any::<u8>(), 292)) {
         for quant in QUANTS {
-            let found = dequantize(quant, &bytes[..292 / quant.block_bytes * quant.block_bytes]);
-            prop_assert_eq!(found.len(), 292 / quant.block_bytes * quant.block_elements);
+            let found = dequantize(quant, &bytes[..292 / quant.block_bytes() * quant.block_bytes()]);
+            prop_assert_eq!(found.len(), 292 / quant.block_bytes() * quant.block_elements());
         }
     }
 }

@@ -91,17 +91,12 @@ fn tensor_types() -> Titled {
     ];
     let mut table = Table::new(&columns);
     for quant in QUANTS {
-        let bits = quant.block_bytes as f64 * 8.0 / quant.block_elements as f64;
+        let bits = quant.block_bytes() as f64 * 8.0 / quant.block_elements() as f64;
         table.row([
-            quant.name.to_owned(),
+            quant.name().to_owned(),
             format!("{bits}"),
-            quant.block_elements.to_string(),
-            if quant.quantize.is_some() {
-                "yes"
-            } else {
-                "no"
-            }
-            .to_owned(),
+            quant.block_elements().to_string(),
+            if quant.can_quantize() { "yes" } else { "no" }.to_owned(),
         ]);
     }
     ("Tensor types", table)

@@ -97,8 +97,8 @@ fn the_verbose_version_says_what_is_chosen_and_why() {
         let end = start + text[start..].find("\nInstruction sets\n").unwrap();
         let words: Vec<&str> = text[start..end].split_whitespace().collect();
         for quant in gristmill_kernels::QUANTS {
-            let listed = words.iter().filter(|word| **word == quant.name).count();
-            assert_eq!(listed, 1, "{}", quant.name);
+            let listed = words.iter().filter(|word| **word == quant.name()).count();
+            assert_eq!(listed, 1, "{}", quant.name());
         }
         assert!(text.lines().all(|line| line.len() <= 200));
     }

@@ -449,7 +449,7 @@ impl<'a> Builder<'a> {
             });
         };
         let (cols, rows) = (shape[0], shape[1]);
-        let bytes = cols / quant.block_elements * quant.block_bytes * rows;
+        let bytes = cols / quant.block_elements() * quant.block_bytes() * rows;
         Ok(Tensor {
             index,
             quant,
@@ -478,7 +478,7 @@ impl<'a> Builder<'a> {
             });
         };
         let mut values = vec![0.0; len];
-        (quant.dequantize)(self.gguf.data(info), &mut values);
+        quant.dequantize(self.gguf.data(info), &mut values);
         Ok(Some(values))
     }
 }

@@ -33,7 +33,7 @@ impl CacheType {
 
     /// Whether rows of `width` values can be stored.
     pub(crate) fn supports(self, width: usize) -> bool {
-        self != Self::Q8_0 || width.is_multiple_of(Q8_0.block_elements)
+        self != Self::Q8_0 || width.is_multiple_of(Q8_0.block_elements())
     }
 
     /// Bytes of a row of `width` values.
@@ -41,7 +41,7 @@ impl CacheType {
         match self {
             Self::F32 => 4 * width,
             Self::F16 => 2 * width,
-            Self::Q8_0 => width.div_ceil(Q8_0.block_elements) * Q8_0.block_bytes,
+            Self::Q8_0 => width.div_ceil(Q8_0.block_elements()) * Q8_0.block_bytes(),
         }
     }
 }
@@ -124,7 +124,7 @@ impl Store {
                         halves.convert_from_f32_slice(row);
                     }
                     Values::Q8_0(v) => {
-                        if let Some(quantize) = Q8_0.quantize {
+                        if let Some(quantize) = Q8_0.quantize() {
                             quantize(row, None, &mut v[slot * row_bytes..][..row_bytes])
                         }
                     }

@@ -29,7 +29,7 @@ impl Tensor {
     /// What one product with one of its matrices costs.
     pub fn cost(&self) -> Cost {
         let multiply_adds = (self.rows * self.cols) as u64;
-        let float = self.quant.codes.is_none();
+        let float = self.quant.codes().is_none();
         Cost {
             bytes: self.bytes as u64,
             multiply_adds,
@@ -41,12 +41,7 @@ impl Tensor {
     pub fn slice<'a>(&self, gguf: &'a Gguf, expert: usize) -> Matrix<'a> {
         let data = gguf.data(&gguf.tensors()[self.index]);
         let bytes = &data[expert * self.bytes..][..self.bytes];
-        Matrix {
-            quant: self.quant,
-            rows: self.rows,
-            cols: self.cols,
-            bytes,
-        }
+        Matrix::of(self.quant, self.rows, self.cols, bytes)
     }
 }
 

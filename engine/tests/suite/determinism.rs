@@ -10,7 +10,8 @@ use gristmill_gguf::{Gguf, TensorType, Writer};
 fn quantized(bytes: &[u8], kind: TensorType) -> Option<Arc<Model>> {
     let gguf = Gguf::from_bytes(bytes.to_vec()).unwrap();
     let quant = gristmill_kernels::quant(kind.id()).unwrap();
-    let fits = |dims: &[u64]| dims.len() > 1 && dims[0].is_multiple_of(quant.block_elements as u64);
+    let fits =
+        |dims: &[u64]| dims.len() > 1 && dims[0].is_multiple_of(quant.block_elements() as u64);
     let mut writer = Writer::new();
     writer.set_all(gguf.metadata());
     for tensor in gguf.tensors() {
@@ -35,9 +36,9 @@ fn quantized(bytes: &[u8], kind: TensorType) -> Option<Arc<Model>> {
             .chunks_exact(4)
             .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
             .collect();
-        let blocks = values.len() / quant.block_elements * quant.block_bytes;
+        let blocks = values.len() / quant.block_elements() * quant.block_bytes();
         let mut stored = vec![0; blocks];
-        quant.quantize.unwrap()(&values, None, &mut stored);
+        quant.quantize().unwrap()(&values, None, &mut stored);
         file.write(&stored).unwrap();
     }
     let gguf = Gguf::from_bytes(file.finish().unwrap()).unwrap();
@@ -82,9 +83,9 @@ fn walk(kinds: &[&str], threads: &[(usize, Option<usize>)]) -> usize {
         for name in kinds {
             let quant = gristmill_kernels::QUANTS
                 .iter()
-                .find(|q| q.name == *name)
+                .find(|q| q.name() == *name)
                 .unwrap();
-            let kind = TensorType::from_id(quant.id).unwrap();
+            let kind = TensorType::from_id(quant.id()).unwrap();
             let Some(model) = quantized(&bytes, kind) else {
                 continue;
             };

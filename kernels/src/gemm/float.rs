@@ -4,10 +4,10 @@
 //! Few columns: a row is multiplied with each column as it is read, four running sums of a vector each. Many: 2 vectors
 //! of rows, one unit deep, are transposed and multiplied with 6 columns at a time; each output is summed in order of depth.
 
-use crate::compute::Matrix;
 use crate::isa::UNIT;
 use crate::isa::aligned::Aligned;
 use crate::isa::float::{Floats, Kernel, Simd};
+use crate::matrix::Matrix;
 use crate::pool::Strip;
 use crate::quant::{self, QuantType};
 use half::{bf16, f16};
@@ -28,10 +28,10 @@ pub fn few(
     x: &[f32],
     mut strip: Strip<'_>,
 ) {
-    let cols = weights.cols;
+    let cols = weights.cols();
     for index in 0..strip.rows {
         let bytes = weights.row_range(strip.first + index, 1);
-        let row = Row::of(weights.quant, bytes, &mut buffers.row);
+        let row = Row::of(weights.quant(), bytes, &mut buffers.row);
         for column in 0..strip.columns() {
             let x = &x[column * cols..][..cols];
             strip.column(column)[index] = match row {
@@ -158,11 +158,11 @@ pub fn many(
     x: &[f32],
     mut strip: Strip<'_>,
 ) {
-    let (cols, rows, n) = (weights.cols, 2 * floats.lanes(), strip.columns());
+    let (cols, rows, n) = (weights.cols(), 2 * floats.lanes(), strip.columns());
     let sums = buffers.sums.of(rows * n);
     let slab = buffers.slab.of(rows * UNIT);
     let row = buffers.row.of(UNIT);
-    let (elements, bytes) = (weights.quant.block_elements, weights.quant.block_bytes);
+    let (elements, bytes) = (weights.quant().block_elements, weights.quant().block_bytes);
     sums.fill(0.0);
     slab.fill(0.0);
     for first in (0..cols).step_by(UNIT) {
@@ -170,7 +170,7 @@ pub fn many(
         for index in 0..strip.rows {
             let blocks = weights.row_range(strip.first + index, 1);
             let blocks = &blocks[first / elements * bytes..(first + depth) / elements * bytes];
-            (weights.quant.dequantize)(blocks, &mut row[..depth]);
+            (weights.quant().dequantize)(blocks, &mut row[..depth]);
             for (k, &value) in row[..depth].iter().enumerate() {
                 slab[k * rows + index] = value;
             }

@@ -12,11 +12,12 @@ mod slabs;
 
 use std::sync::Mutex;
 
-use crate::compute::{FEW_COLUMNS, Matrix, Product};
 use crate::isa::aligned::Aligned;
 use crate::isa::float::Floats;
 use crate::isa::{Ready, ReadyTile, TileOrder, UNIT, Unpacked};
+use crate::matrix::Matrix;
 use crate::pool::{Grid, MAX_GRIDS, Strip, Team};
+use crate::product::{FEW_COLUMNS, Product};
 use columns::{FewColumns, ManyColumns};
 use slabs::Slabs;
 
@@ -79,9 +80,9 @@ pub fn products(
     n: usize,
     products: &mut [Product<'_>],
 ) {
-    let way = |product: &Product<'_>| match select::tile(hands.ready, product.weights.quant, n) {
+    let way = |product: &Product<'_>| match select::tile(hands.ready, product.weights.quant(), n) {
         Some(tile) => Way::Many(tile.order()),
-        None if product.weights.quant.codes.is_some() => Way::Few,
+        None if product.weights.quant().codes.is_some() => Way::Few,
         None => Way::Floats,
     };
     for index in 0..products.len() {
@@ -103,7 +104,7 @@ pub fn products(
             {
                 *weight = Some(product.weights);
                 *grid = Grid {
-                    rows: product.weights.rows,
+                    rows: product.weights.rows(),
                     out: &mut *product.out,
                     strip_rows: 1,
                 };
@@ -121,9 +122,9 @@ pub fn products(
                 n,
             };
             let grids = &mut grids[..count];
-            match select::tile(hands.ready, first.quant, n) {
-                Some(tile) => job.many(tile, &mut scratch.many, first.cols, grids),
-                None if this == Way::Few => job.few(&mut scratch.few, first.cols, grids),
+            match select::tile(hands.ready, first.quant(), n) {
+                Some(tile) => job.many(tile, &mut scratch.many, first.cols(), grids),
+                None if this == Way::Few => job.few(&mut scratch.few, first.cols(), grids),
                 None => job.floats(grids),
             }
         }
@@ -161,7 +162,7 @@ impl Job<'_> {
 
     /// Rows of a strip: so many that threads share the work evenly, and that each reads long runs of the file.
     fn strips_of_bytes(&self, grids: &mut [Grid<'_>]) {
-        let total: usize = self.weights.iter().flatten().map(|w| w.bytes.len()).sum();
+        let total: usize = self.weights.iter().flatten().map(|w| w.bytes().len()).sum();
         let bytes = (total / 64).clamp(16 * 1024, 256 * 1024);
         for (grid, weights) in grids.iter_mut().zip(self.weights.iter().flatten()) {
             grid.strip_rows = (bytes / weights.row_bytes().max(1)).clamp(1, 1024);
@@ -181,7 +182,7 @@ impl Job<'_> {
                 ..
             } = worker;
             let bytes = weights.row_range(strip.first, strip.rows);
-            let dot = ready.dot(weights.quant);
+            let dot = ready.dot(weights.quant());
             if x.count == 1
                 && let Some(dot) = dot
             {
@@ -259,7 +260,7 @@ fn unpack_row<'a>(
     scales: &'a mut Aligned<f32>,
     mins: &'a mut Aligned<f32>,
 ) -> Unpacked<'a> {
-    let quant = weights.quant;
+    let quant = weights.quant();
     let (group, has_mins) = quant
         .codes
         .as_ref()
@@ -268,11 +269,11 @@ fn unpack_row<'a>(
     let codes = codes.of(units * UNIT);
     let scales = scales.of(groups);
     let mins = mins.of(groups);
-    codes[weights.cols..].fill(0);
-    scales[weights.cols / group..].fill(0.0);
-    mins[weights.cols / group..].fill(0.0);
+    codes[weights.cols()..].fill(0);
+    scales[weights.cols() / group..].fill(0.0);
+    mins[weights.cols() / group..].fill(0.0);
     let unit_bytes = UNIT / quant.block_elements * quant.block_bytes;
-    let units_of_row = codes[..weights.cols]
+    let units_of_row = codes[..weights.cols()]
         .chunks_mut(UNIT)
         .zip(row.chunks(unit_bytes));
     for (unit, (codes, blocks)) in units_of_row.enumerate() {

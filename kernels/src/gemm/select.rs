@@ -1,7 +1,7 @@
 //! Which kernel computes a product: by the type of the weights and the number of columns.
 
-use crate::compute::FEW_COLUMNS;
 use crate::isa::{Ready, ReadyTile};
+use crate::product::FEW_COLUMNS;
 use crate::quant::QuantType;
 
 /// How a product is computed.

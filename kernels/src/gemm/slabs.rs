@@ -3,9 +3,9 @@
 //! In: some rows of a matrix. Out: a [`Slab`]. It lies in the second-level cache and is read again for each block of
 //! columns.
 
-use crate::compute::Matrix;
 use crate::isa::aligned::Aligned;
 use crate::isa::{RUN, Ready, ReadyTile, Slab, SlabBuffers, SlabRows, UNIT, UNIT_GROUPS};
+use crate::matrix::Matrix;
 use crate::pool::Strip;
 
 /// A worker's slab, and what one unit is unpacked into on its way there.
@@ -29,7 +29,7 @@ impl Slabs {
         weights: &Matrix<'_>,
         strip: &Strip<'_>,
     ) -> Option<Slab<'_>> {
-        let (quant, length, rows) = (weights.quant, weights.cols, tile.rows());
+        let (quant, length, rows) = (weights.quant(), weights.cols(), tile.rows());
         let format = quant.codes.as_ref()?;
         let units = length.div_ceil(UNIT);
         let codes = self.codes.of(rows * UNIT);

@@ -57,40 +57,73 @@ pub const MIN_GROUP: usize = 16;
 /// The most groups a block of any type has.
 pub const MAX_BLOCK_GROUPS: usize = MAX_BLOCK_ELEMENTS / MIN_GROUP;
 
-/// A tensor type: how many elements a block holds in how many bytes, and how they become floats.
+/// A tensor type: how many elements a block holds in how many bytes, and how they become floats. The types of the format
+/// are the only values there are ([`crate::QUANTS`]).
+///
+/// ```compile_fail
+/// // Sizes that don't belong to the blocks that an id stands for would let a kernel read past its weights.
+/// let forged = gristmill_kernels::QuantType { id: 12, block_bytes: 1, ..*gristmill_kernels::quant(12).unwrap() };
+/// ```
 #[derive(Debug)]
 pub struct QuantType {
-    /// The type's id in GGUF files.
-    pub id: u32,
-    /// The type's name as the format writes it, such as `Q4_K`.
-    pub name: &'static str,
-    /// Elements in a block; a row is a whole number of blocks.
-    pub block_elements: usize,
-    /// Bytes of a block.
-    pub block_bytes: usize,
-    /// Blocks to floats, exactly as the format defines them. `out` has `block_elements` values for each block.
-    pub dequantize: fn(blocks: &[u8], out: &mut [f32]),
-    /// Floats to blocks with the least squared error found. `importance` weighs the error of each column: the values
-    /// are rows of its length. Non-finite values count as 0, except in the float types that can hold them.
-    pub quantize: Option<Quantize>,
-    /// How blocks unpack to 8-bit codes; `None` for plain numbers (floats and integers).
-    pub codes: Option<Codes>,
+    pub(crate) id: u32,
+    pub(crate) name: &'static str,
+    pub(crate) block_elements: usize,
+    pub(crate) block_bytes: usize,
+    pub(crate) dequantize: fn(blocks: &[u8], out: &mut [f32]),
+    pub(crate) quantize: Option<Quantize>,
+    pub(crate) codes: Option<Codes>,
 }
 
 /// How the blocks of a type unpack: `value = scale[group] * code - min[group]`.
 #[derive(Debug)]
 pub struct Codes {
+    pub(crate) group: usize,
+    pub(crate) range: (i8, i8),
+    pub(crate) has_mins: bool,
+    pub(crate) unpack: Unpack,
+    pub(crate) unpack_with: UnpackWith,
+}
+
+impl Codes {
     /// Codes that share a scale: 16 or 32.
-    pub group: usize,
+    pub fn group(&self) -> usize {
+        self.group
+    }
+
     /// The smallest and the largest code that any block can hold.
-    pub range: (i8, i8),
+    pub fn range(&self) -> (i8, i8) {
+        self.range
+    }
+
     /// Whether groups have a minimum; if not, `unpack` leaves `mins` alone and it may be empty.
-    pub has_mins: bool,
+    pub fn has_mins(&self) -> bool {
+        self.has_mins
+    }
+
     /// Unpacks whole blocks: `codes` has a place for each element, `scales` (and `mins`) one for each group.
     /// Scales of scales are multiplied in already.
-    pub unpack: Unpack,
-    /// `unpack` compiled for the vector instructions of a CPU; the same results.
-    pub unpack_with: UnpackWith,
+    ///
+    /// # Panics
+    /// If a place is missing.
+    pub fn unpack(&self, blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]) {
+        (self.unpack)(blocks, codes, scales, mins);
+    }
+
+    /// [`Codes::unpack`] compiled for the vector instructions of a CPU; the same results.
+    ///
+    /// # Panics
+    /// As [`Codes::unpack`].
+    pub fn unpack_with(
+        &self,
+        with: Floats,
+        blocks: &[u8],
+        codes: &mut [i8],
+        scales: &mut [f32],
+        mins: &mut [f32],
+    ) {
+        (self.unpack_with)(with, blocks, codes, scales, mins);
+    }
 }
 
 /// Turns floats into blocks, see [`QuantType::quantize`].
@@ -104,6 +137,49 @@ pub type UnpackWith =
     fn(with: Floats, blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]);
 
 impl QuantType {
+    /// The type's id in GGUF files.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The type's name as the format writes it, such as `Q4_K`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Elements in a block; a row is a whole number of blocks.
+    pub fn block_elements(&self) -> usize {
+        self.block_elements
+    }
+
+    /// Bytes of a block.
+    pub fn block_bytes(&self) -> usize {
+        self.block_bytes
+    }
+
+    /// Blocks to floats, exactly as the format defines them: the same bits on every instruction set. `out` has a value for
+    /// each element; blocks or values without their counterpart are left alone.
+    pub fn dequantize(&self, blocks: &[u8], out: &mut [f32]) {
+        (self.dequantize)(blocks, out);
+    }
+
+    /// Whether there is a [`QuantType::quantize`].
+    pub fn can_quantize(&self) -> bool {
+        self.quantize.is_some()
+    }
+
+    /// Floats to blocks with the least squared error found; `None` for types that nothing is quantized to. `importance` weighs
+    /// the error of each column: the values are rows of its length. Non-finite values count as 0, except in the float types
+    /// that can hold them.
+    pub fn quantize(&self) -> Option<Quantize> {
+        self.quantize
+    }
+
+    /// How blocks unpack to 8-bit codes; `None` for plain numbers (floats and integers).
+    pub fn codes(&self) -> Option<&Codes> {
+        self.codes.as_ref()
+    }
+
     /// Bytes of a row of `elements`, or `None` if that is not a whole number of blocks or overflows.
     pub fn row_bytes(&self, elements: usize) -> Option<usize> {
         if elements.is_multiple_of(self.block_elements) {
@@ -127,9 +203,7 @@ impl QuantType {
             name: F::NAME,
             block_elements: F::ELEMENTS,
             block_bytes: F::BYTES,
-            dequantize: |blocks, out| {
-                Floats::current().run(Dequantize::<F>(blocks, out, PhantomData))
-            },
+            dequantize: |blocks, out| Floats::best().run(Dequantize::<F>(blocks, out, PhantomData)),
             quantize: Some(quantize::<F>),
             codes: Some(Codes {
                 group: F::GROUP,

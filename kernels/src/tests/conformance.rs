@@ -8,9 +8,11 @@ mod order;
 mod reference;
 mod types;
 
-use crate::compute::{Compute, ComputeOptions, Matrix, Product};
+use crate::compute::{Compute, ComputeOptions};
 use crate::cpu;
 use crate::isa::{Ready, Rounded, UNIT};
+use crate::matrix::Matrix;
+use crate::product::Product;
 use crate::quant::QuantType;
 use crate::registry::QUANTS;
 
@@ -106,7 +108,7 @@ fn compute(ready: Ready, threads: usize) -> Compute {
 }
 
 fn product(compute: &mut Compute, matrix: Matrix<'_>, x: &[f32], n: usize) -> Vec<f32> {
-    let mut out = vec![f32::NAN; n * matrix.rows];
+    let mut out = vec![f32::NAN; n * matrix.rows()];
     compute.matmul(
         x,
         n,

@@ -26,7 +26,7 @@ pub fn types() -> impl Iterator<Item = &'static QuantType> {
     QUANTS
         .iter()
         .copied()
-        .filter(|quant| quant.quantize.is_some() && quant.block_bytes <= 4 * quant.block_elements)
+        .filter(|quant| quant.can_quantize() && quant.block_bytes() <= 4 * quant.block_elements())
 }
 
 /// One type in all shapes; `bytes` is reused from type to type.
@@ -35,7 +35,7 @@ pub fn measure(
     quant: &'static QuantType,
     bytes: &mut Vec<u8>,
 ) -> Result<Vec<Kernel>> {
-    let (Some(row_bytes), Some(quantize)) = (quant.row_bytes(WIDTH), quant.quantize) else {
+    let (Some(row_bytes), Some(quantize)) = (quant.row_bytes(WIDTH), quant.quantize()) else {
         return Ok(Vec::new());
     };
     let mut distinct = vec![0; DISTINCT * row_bytes];
@@ -61,9 +61,9 @@ pub fn measure(
         });
         let multiply_adds = (rows * WIDTH * columns) as f64;
         kernels.push(Kernel {
-            name: quant.name.to_lowercase(),
+            name: quant.name().to_lowercase(),
             columns,
-            floats: quant.codes.is_none(),
+            floats: quant.codes().is_none(),
             intensity: multiply_adds / (rows * row_bytes) as f64,
             gmac_s: multiply_adds / seconds / 1e9,
         });
@@ -104,7 +104,7 @@ pub fn attention(compute: &mut Compute, cache: &str) -> Result<Vec<Kernel>> {
         "f16" => halves = plain.iter().map(|&value| f16::from_f32(value)).collect(),
         // Its id in a file.
         _ => {
-            let quantize = gristmill_kernels::quant(8).and_then(|quant| quant.quantize);
+            let quantize = gristmill_kernels::quant(8).and_then(|quant| quant.quantize());
             blocks = vec![0; bytes_of(plain.len())];
             quantize.context("q8_0 can't be quantized to")?(&plain, None, &mut blocks);
         }

@@ -21,7 +21,7 @@ pub fn page(bench: &Bench, rows: &[Row]) -> Result<String> {
     // A shared machine drifts, so the ceilings are measured now and then.
     let mut all = vec![Ceilings::measure(&compute)];
     for (index, quant) in kernels::types().enumerate() {
-        bar.set_message(quant.name.to_lowercase());
+        bar.set_message(quant.name().to_lowercase());
         measured.extend(kernels::measure(&mut compute, quant, &mut bytes)?);
         if index % 6 == 5 {
             all.push(Ceilings::measure(&compute));
