@@ -73,7 +73,7 @@ fn logits_of_any_batch_are_one_file() {
 }
 
 #[test]
-fn and_on_every_instruction_set_with_every_cache() {
+fn logits_of_any_batch_are_one_file_on_every_instruction_set_with_every_cache() {
     let ids = ids(260);
     let mut wrong = Vec::new();
     for kind in ["F16", "Q8_0", "Q4_K"] {
@@ -115,7 +115,7 @@ fn and_on_every_instruction_set_with_every_cache() {
 }
 
 #[test]
-fn and_of_real_models() {
+fn logits_of_real_models_are_one_file() {
     let ids = ids(49_000);
     let mut wrong = Vec::new();
     for file in [SMOLLM2, GEMMA] {
@@ -135,7 +135,7 @@ fn and_of_real_models() {
 }
 
 #[test]
-fn perplexities_and_texts_are_the_same_too() {
+fn perplexities_and_texts_do_not_depend_on_the_batch() {
     let text: String = (0..120)
         .map(|i| format!("the {} other, ", i * 7919 % 1000))
         .collect();

@@ -57,7 +57,7 @@ fn changed(screen: &mut Screen, questions: &[&str]) -> Vec<String> {
     changed
 }
 
-const SHORT: [&str; 4] = [
+const TINY_QUESTIONS: [&str; 4] = [
     "Why does the wheel of a mill turn more slowly in a dry summer?",
     "hen",
     "Then tell me what the stones are made of, and who dresses them.",
@@ -71,7 +71,7 @@ fn an_answer_again_is_the_same_answer() {
         let folder = tempfile::tempdir().unwrap();
         let model = Tiny::stored_as(kind).write(folder.path());
         let mut screen = chat(&model, "-n 30");
-        let changed = changed(&mut screen, &SHORT);
+        let changed = changed(&mut screen, &TINY_QUESTIONS);
         wrong.extend(changed.into_iter().map(|what| format!("{kind}: {what}")));
         screen.leave();
     }
@@ -118,7 +118,11 @@ fn a_conversation_taken_up_goes_on_as_it_would_have() {
     for kind in ["F32", "Q8_0", "Q4_K"] {
         let folder = tempfile::tempdir().unwrap();
         let model = Tiny::stored_as(kind).write(folder.path());
-        for questions in [&SHORT[..2], &SHORT[..3], &SHORT[..]] {
+        for questions in [
+            &TINY_QUESTIONS[..2],
+            &TINY_QUESTIONS[..3],
+            &TINY_QUESTIONS[..],
+        ] {
             let told = taken_up(&model, "-n 20", questions);
             wrong.extend(told.into_iter().map(|what| format!("{kind}: {what}")));
         }

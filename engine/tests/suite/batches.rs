@@ -139,7 +139,7 @@ impl Verdict {
 }
 
 #[test]
-fn logits_do_not_depend_on_how_ids_are_fed() {
+fn logits_do_not_depend_on_pieces() {
     let (ids, mut verdict) = (ids(200), Verdict::default());
     for fixture in fixtures(&[]) {
         // What only turns otherwise, or is large, need not be seen in every type.
@@ -163,7 +163,7 @@ fn logits_do_not_depend_on_how_ids_are_fed() {
 }
 
 #[test]
-fn nor_on_any_instruction_set() {
+fn logits_do_not_depend_on_pieces_on_any_instruction_set() {
     let (ids, mut verdict) = (ids(70), Verdict::default());
     for fixture in fixtures(&["llama-dense", "llama-mixtral", "gemma3-dense", "gemma3-gqa"]) {
         for (name, model) in models(&fixture, KINDS) {
@@ -189,7 +189,7 @@ fn nor_on_any_instruction_set() {
 }
 
 #[test]
-fn nor_with_any_cache() {
+fn logits_do_not_depend_on_pieces_with_any_cache() {
     use CacheType::{F16, F32, Q8_0};
     // Windows of 12 and 32 tokens, which 600 go round many times, and no window.
     let (ids, mut verdict) = (ids(600), Verdict::default());
@@ -241,7 +241,7 @@ fn nor_with_any_cache() {
 }
 
 #[test]
-fn nor_on_the_length_of_the_pass() {
+fn logits_do_not_depend_on_the_length_of_the_pass() {
     let (ids, mut verdict) = (ids(600), Verdict::default());
     for (fixture, kind) in [
         ("gemma3-gqa", "Q8_0"),
@@ -277,7 +277,7 @@ fn nor_on_the_length_of_the_pass() {
 }
 
 #[test]
-fn nor_does_a_perplexity() {
+fn perplexity_does_not_depend_on_the_batch() {
     let tokens = ids(600);
     let mut wrong = Vec::new();
     for (fixture, kind) in [("gemma3-1b", "Q4_0"), ("llama-moe", "Q4_K")] {
