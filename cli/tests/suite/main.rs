@@ -1,6 +1,8 @@
 //! What the program does, seen from outside: every test runs the binary. One binary of tests, so that it is linked once.
 
+mod batches;
 mod chat;
+mod chat_again;
 mod download;
 mod interrupts;
 mod looks;

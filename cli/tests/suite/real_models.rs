@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// The cache folder of the person who runs the tests, if it has this model.
-fn cache_with(file: &str) -> Option<PathBuf> {
+pub fn cache_with(file: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("GRISTMILL_CACHE")
         .map(PathBuf::from)
         .or_else(|| {
@@ -30,8 +30,8 @@ fn cache_with(file: &str) -> Option<PathBuf> {
     None
 }
 
-const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
-const GEMMA: &str = "gemma-3-270m-q4_k_m.gguf";
+pub const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+pub const GEMMA: &str = "gemma-3-270m-q4_k_m.gguf";
 
 #[test]
 fn the_default_model_answers() {
@@ -113,6 +113,39 @@ fn perplexity_of_two_windows_agrees_with_the_reference() {
                 (ratio - 1.0).abs() < 0.02,
                 "{file}: {ours} instead of {theirs}"
             );
+        }
+    }
+}
+
+#[test]
+fn guesses_leave_the_ids_as_they_are() {
+    let text = "fn area(width: u32, height: u32) -> u32 {\n    width * height\n}\n".repeat(4);
+    for file in [SMOLLM2, GEMMA] {
+        let Some(cache) = cache_with(file) else {
+            continue;
+        };
+        let run = |more: &[&str]| {
+            let arguments = ["run", file, "-p", &text, "-n", "64", "--temp", "0"];
+            let output = gristmill(&cache)
+                .args(arguments)
+                .args(["--ignore-end", "--json"])
+                .args(more)
+                .output()
+                .unwrap();
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            if !more.is_empty() {
+                assert!(report["speculation"]["proposed"].as_u64().unwrap() > 0);
+            }
+            report["ids"].clone()
+        };
+        let plain = run(&[]);
+        assert_eq!(plain.as_array().unwrap().len(), 64);
+        for more in [
+            &["--lookup", "--guesses", "15"][..],
+            &["--lookup", "--guesses", "4", "--batch", "5"],
+            &["--draft", file, "--guesses", "7"],
+        ] {
+            assert_eq!(plain, run(more), "{file}, {more:?}");
         }
     }
 }

@@ -4,31 +4,38 @@
 use crate::tiny::Tiny;
 use pty_process::blocking::{Command, Pty};
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A chat whose keyboard and screen are ours.
-struct Screen {
+pub struct Screen {
     child: Child,
     keyboard: Arc<Pty>,
     shown: Arc<Mutex<String>>,
     /// How much of what was shown has been waited for.
     seen: usize,
-    folder: TempDir,
+    /// A folder of its own.
+    pub folder: TempDir,
 }
 
 impl Screen {
     fn open(tiny: &Tiny, arguments: &str) -> Screen {
         let folder = tempfile::tempdir().unwrap();
         let model = tiny.write(folder.path());
+        let arguments = format!("-t 1 {arguments}");
+        Screen::of(folder, &model, &arguments)
+    }
+
+    /// A chat with this model, which may lie elsewhere.
+    pub fn of(folder: TempDir, model: &Path, arguments: &str) -> Screen {
         let (terminal, program_side) = pty_process::blocking::open().unwrap();
         terminal.resize(pty_process::Size::new(24, 80)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_gristmill"))
             .arg("chat")
             .arg(model)
-            .args(["-t", "1"])
             .args(arguments.split(' '))
             .env("GRISTMILL_CACHE", folder.path())
             .env("HOME", folder.path())
@@ -57,12 +64,13 @@ impl Screen {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    /// Types.
+    pub fn press(&mut self, keys: &str) {
         (&*self.keyboard).write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits until something new is shown that contains `text`.
-    fn wait_for(&mut self, text: &str) {
+    pub fn wait_for(&mut self, text: &str) {
         let start = Instant::now();
         loop {
             {
@@ -93,7 +101,8 @@ impl Screen {
         }
     }
 
-    fn leave(mut self) -> TempDir {
+    /// Ends the chat; what it has written is in the folder.
+    pub fn leave(mut self) -> TempDir {
         self.wait_for("> ");
         self.press("\x04");
         let status = self.child.wait().unwrap();

@@ -4,8 +4,6 @@
 use gristmill_gguf::{Array, Strings, TensorType, Writer};
 use std::path::{Path, PathBuf};
 
-const WIDTH: u64 = 32;
-const FEED_FORWARD: u64 = 64;
 const BLOCKS: u32 = 2;
 /// Tokens that stand for nothing typed: the end of a message and its beginning.
 const SPECIAL: [&str; 2] = ["<|im_end|>", "<|im_start|>"];
@@ -35,6 +33,10 @@ pub struct Tiny {
     pub template: bool,
     /// The licence it states.
     pub licence: Option<&'static str>,
+    /// Width of its hidden state; its feed-forwards are twice as wide.
+    pub width: u64,
+    /// How its matrices are stored; the width must be whole blocks of it.
+    pub weights: TensorType,
 }
 
 impl Default for Tiny {
@@ -43,11 +45,24 @@ impl Default for Tiny {
             context: 512,
             template: true,
             licence: Some("apache-2.0"),
+            width: 32,
+            weights: TensorType::F32,
         }
     }
 }
 
 impl Tiny {
+    /// With matrices of the type of this name.
+    pub fn stored_as(name: &str) -> Tiny {
+        let mut quants = gristmill_kernels::QUANTS.iter();
+        let quant = quants.find(|q| q.name == name).unwrap();
+        Tiny {
+            width: quant.block_elements.max(32) as u64,
+            weights: TensorType::from_id(quant.id).unwrap(),
+            ..Tiny::default()
+        }
+    }
+
     /// Writes the model to `folder` and gives its path.
     pub fn write(&self, folder: &Path) -> PathBuf {
         let path = folder.join("tiny.gguf");
@@ -57,6 +72,7 @@ impl Tiny {
 
     /// The file's bytes.
     pub fn bytes(&self) -> Vec<u8> {
+        let (width, feed_forward) = (self.width, 2 * self.width);
         let mut tokens: Vec<String> = SPECIAL.iter().map(|text| (*text).to_owned()).collect();
         tokens.extend((0..=255).map(|byte| spell(byte).to_string()));
         tokens.extend(["he".to_owned(), "th".to_owned()]);
@@ -74,13 +90,13 @@ impl Tiny {
             writer.set("general.license", licence);
         }
         writer.set("llama.context_length", self.context);
-        writer.set("llama.embedding_length", WIDTH as u32);
+        writer.set("llama.embedding_length", width as u32);
         writer.set("llama.block_count", BLOCKS);
-        writer.set("llama.feed_forward_length", FEED_FORWARD as u32);
+        writer.set("llama.feed_forward_length", feed_forward as u32);
         writer.set("llama.attention.head_count", 2u32);
         writer.set("llama.attention.head_count_kv", 1u32);
         writer.set("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
-        writer.set("llama.rope.dimension_count", (WIDTH / 2) as u32);
+        writer.set("llama.rope.dimension_count", (width / 2) as u32);
         writer.set("tokenizer.ggml.model", "gpt2");
         writer.set("tokenizer.ggml.pre", "gpt-2");
         writer.set("tokenizer.ggml.tokens", strings(&tokens));
@@ -94,49 +110,59 @@ impl Tiny {
         }
 
         let mut shapes: Vec<(String, Vec<u64>)> = vec![
-            ("token_embd.weight".into(), vec![WIDTH, vocab]),
-            ("output_norm.weight".into(), vec![WIDTH]),
-            ("output.weight".into(), vec![WIDTH, vocab]),
+            ("token_embd.weight".into(), vec![width, vocab]),
+            ("output_norm.weight".into(), vec![width]),
+            ("output.weight".into(), vec![width, vocab]),
         ];
         for block in 0..BLOCKS {
             for (name, shape) in [
-                ("attn_norm", vec![WIDTH]),
-                ("attn_q", vec![WIDTH, WIDTH]),
-                ("attn_k", vec![WIDTH, WIDTH / 2]),
-                ("attn_v", vec![WIDTH, WIDTH / 2]),
-                ("attn_output", vec![WIDTH, WIDTH]),
-                ("ffn_norm", vec![WIDTH]),
-                ("ffn_gate", vec![WIDTH, FEED_FORWARD]),
-                ("ffn_up", vec![WIDTH, FEED_FORWARD]),
-                ("ffn_down", vec![FEED_FORWARD, WIDTH]),
+                ("attn_norm", vec![width]),
+                ("attn_q", vec![width, width]),
+                ("attn_k", vec![width, width / 2]),
+                ("attn_v", vec![width, width / 2]),
+                ("attn_output", vec![width, width]),
+                ("ffn_norm", vec![width]),
+                ("ffn_gate", vec![width, feed_forward]),
+                ("ffn_up", vec![width, feed_forward]),
+                ("ffn_down", vec![feed_forward, width]),
             ] {
                 shapes.push((format!("blk.{block}.{name}.weight"), shape));
             }
         }
+        let stored = |shape: &[u64]| {
+            if shape.len() == 1 {
+                TensorType::F32
+            } else {
+                self.weights
+            }
+        };
         for (name, shape) in &shapes {
-            writer.tensor(name, TensorType::F32, shape).unwrap();
+            writer.tensor(name, stored(shape), shape).unwrap();
         }
         let mut file = writer.start(Vec::new()).unwrap();
         let mut state = 7u64;
         for (name, shape) in &shapes {
             let count: u64 = shape.iter().product();
             let scale = if name == "output.weight" { 2.0 } else { 0.5 };
-            let values: Vec<u8> = (0..count)
-                .flat_map(|_| {
+            let values: Vec<f32> = (0..count)
+                .map(|_| {
                     // Knuth's linear congruential generator; norms stay near one.
                     state = state
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(1_442_695_040_888_963_407);
                     let random = (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5;
-                    let value = if shape.len() == 1 {
+                    if shape.len() == 1 {
                         1.0 + 0.1 * random
                     } else {
                         scale * random
-                    };
-                    value.to_le_bytes()
+                    }
                 })
                 .collect();
-            file.write(&values).unwrap();
+            let quant = gristmill_kernels::quant(stored(shape).id()).unwrap();
+            let blocks = values.len() / quant.block_elements;
+            let mut bytes = vec![0; blocks * quant.block_bytes];
+            quant.quantize.unwrap()(&values, None, &mut bytes);
+            file.write(&bytes).unwrap();
         }
         file.finish().unwrap()
     }

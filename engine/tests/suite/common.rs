@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gristmill_engine::{Context, ContextOptions, Logits, Model};
-use gristmill_gguf::Gguf;
+use gristmill_gguf::{Gguf, TensorType, Writer};
 use sha2::{Digest, Sha256};
 
 pub fn testdata() -> PathBuf {
@@ -154,6 +154,59 @@ fn weight(name: &str, seed: u64, i: u64) -> f32 {
     } else {
         v
     }
+}
+
+/// The tensor type of this name.
+pub fn tensor_type(name: &str) -> TensorType {
+    let quant = gristmill_kernels::QUANTS.iter().find(|q| q.name == name);
+    TensorType::from_id(quant.unwrap().id).unwrap()
+}
+
+/// A model of f32 weights with its matrices stored as other types, where their rows are whole blocks of it; `kind` gives
+/// the type by the number of the tensor. None if no row is.
+pub fn quantized(bytes: &[u8], kind: impl Fn(usize) -> TensorType) -> Option<Arc<Model>> {
+    let gguf = Gguf::from_bytes(bytes.to_vec()).unwrap();
+    let stored: Vec<TensorType> = gguf
+        .tensors()
+        .iter()
+        .enumerate()
+        .map(|(number, tensor)| {
+            let kind = kind(number);
+            let block = gristmill_kernels::quant(kind.id()).unwrap().block_elements as u64;
+            if tensor.dims().len() > 1 && tensor.dims()[0].is_multiple_of(block) {
+                kind
+            } else {
+                tensor.tensor_type()
+            }
+        })
+        .collect();
+    if stored.iter().all(|&kind| kind == TensorType::F32) {
+        return None;
+    }
+    let mut writer = Writer::new();
+    writer.set_all(gguf.metadata());
+    for (tensor, &kind) in gguf.tensors().iter().zip(&stored) {
+        writer.tensor(tensor.name(), kind, tensor.dims()).unwrap();
+    }
+    let mut file = writer.start(Vec::new()).unwrap();
+    for (tensor, kind) in gguf.tensors().iter().zip(stored) {
+        let data = gguf.data(tensor);
+        if kind == tensor.tensor_type() {
+            file.write(data).unwrap();
+            continue;
+        }
+        let quant = gristmill_kernels::quant(kind.id()).unwrap();
+        let values: Vec<f32> = data
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect();
+        let blocks = values.len() / quant.block_elements * quant.block_bytes;
+        let mut bytes = vec![0; blocks];
+        quant.quantize.unwrap()(&values, None, &mut bytes);
+        file.write(&bytes).unwrap();
+    }
+    let gguf = Gguf::from_bytes(file.finish().unwrap()).unwrap();
+    Some(Model::from_gguf(gguf).unwrap())
 }
 
 /// How a prompt is cut up.

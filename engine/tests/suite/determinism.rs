@@ -4,46 +4,7 @@ use std::sync::Arc;
 
 use crate::common::{self, Feeding, Fixture};
 use gristmill_engine::{CacheType, ContextOptions, Logits, Model};
-use gristmill_gguf::{Gguf, TensorType, Writer};
-
-/// A fixture with its matrices stored as another type, where their rows are whole blocks of it; none if no row is.
-fn quantized(bytes: &[u8], kind: TensorType) -> Option<Arc<Model>> {
-    let gguf = Gguf::from_bytes(bytes.to_vec()).unwrap();
-    let quant = gristmill_kernels::quant(kind.id()).unwrap();
-    let fits =
-        |dims: &[u64]| dims.len() > 1 && dims[0].is_multiple_of(quant.block_elements() as u64);
-    let mut writer = Writer::new();
-    writer.set_all(gguf.metadata());
-    for tensor in gguf.tensors() {
-        let stored = if fits(tensor.dims()) {
-            kind
-        } else {
-            tensor.tensor_type()
-        };
-        writer.tensor(tensor.name(), stored, tensor.dims()).unwrap();
-    }
-    if !gguf.tensors().iter().any(|tensor| fits(tensor.dims())) {
-        return None;
-    }
-    let mut file = writer.start(Vec::new()).unwrap();
-    for tensor in gguf.tensors() {
-        let data = gguf.data(tensor);
-        if !fits(tensor.dims()) {
-            file.write(data).unwrap();
-            continue;
-        }
-        let values: Vec<f32> = data
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-            .collect();
-        let blocks = values.len() / quant.block_elements() * quant.block_bytes();
-        let mut stored = vec![0; blocks];
-        quant.quantize().unwrap()(&values, None, &mut stored);
-        file.write(&stored).unwrap();
-    }
-    let gguf = Gguf::from_bytes(file.finish().unwrap()).unwrap();
-    Some(Model::from_gguf(gguf).unwrap())
-}
+use gristmill_gguf::TensorType;
 
 /// Logits with so many threads for generation, and so many for prompts if not the same.
 fn bits(
@@ -81,12 +42,8 @@ fn walk(kinds: &[&str], threads: &[(usize, Option<usize>)]) -> usize {
         let tokens = fixture.tokens();
         let bytes = fixture.expand();
         for name in kinds {
-            let quant = gristmill_kernels::QUANTS
-                .iter()
-                .find(|q| q.name() == *name)
-                .unwrap();
-            let kind = TensorType::from_id(quant.id()).unwrap();
-            let Some(model) = quantized(&bytes, kind) else {
+            let kind = common::tensor_type(name);
+            let Some(model) = common::quantized(&bytes, |_| kind) else {
                 continue;
             };
             models += 1;
@@ -128,7 +85,7 @@ fn a_text_with_other_threads_for_its_prompt_is_the_same() {
         .unwrap();
     let tokens = fixture.tokens();
     assert!(tokens.len() > gristmill_kernels::FEW_COLUMNS + 2);
-    let model = quantized(&fixture.expand(), TensorType::Q4_0).unwrap();
+    let model = common::quantized(&fixture.expand(), |_| TensorType::Q4_0).unwrap();
     let text = |threads, threads_prompt| {
         let options = ContextOptions {
             threads_prompt,

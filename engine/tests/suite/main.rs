@@ -1,6 +1,7 @@
 //! The engine seen from outside, as a program uses it. One binary of tests, so that it is linked once.
 
 mod architectures;
+mod batches;
 mod common;
 mod determinism;
 mod fuzz_finds;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::common::{self, Fixture};
 use gristmill_engine::{
-    Context, ContextOptions, Error, GenerateOptions, Logits, Model, SamplerOptions, StopReason,
+    CacheType, Context, ContextOptions, Error, GenerateOptions, Logits, Model, SamplerOptions,
+    StopReason,
 };
-use gristmill_gguf::Gguf;
+use gristmill_gguf::{Gguf, TensorType};
 
 fn model(name: &str) -> Arc<Model> {
     let fixtures = Fixture::all(&common::testdata().join("archs"));
@@ -94,6 +95,125 @@ fn models_without_a_tokenizer_generate_ids() {
         ids(&mut context, &[1], greedy(0)),
         (vec![], StopReason::Length)
     );
+}
+
+/// Models for chats: windows of 12 and 32 tokens and none, quantized as real files are, with the caches they may have.
+fn chatting() -> Vec<(String, Arc<Model>, CacheType)> {
+    use CacheType::{F16, F32, Q8_0};
+    let fixtures = Fixture::all(&common::testdata().join("archs"));
+    [
+        ("gemma3-1b", TensorType::Q8_0, F16),
+        ("gemma3-dense", TensorType::Q4_K, Q8_0),
+        ("llama-dense", TensorType::Q6_K, F16),
+        ("llama-mixtral", TensorType::Q4_1, F32),
+        ("llama-gqa", TensorType::F16, F16),
+    ]
+    .into_iter()
+    .map(|(name, kind, cache)| {
+        let fixture = fixtures.iter().find(|f| f.name == name).unwrap();
+        let model = common::quantized(&fixture.expand(), |_| kind).unwrap();
+        (format!("{name} as {kind:?}, {cache}"), model, cache)
+    })
+    .collect()
+}
+
+/// A context for them.
+fn chat(model: &Arc<Model>, cache: CacheType) -> Context {
+    let options = ContextOptions {
+        context_length: Some(600),
+        cache_keys: cache,
+        cache_values: cache,
+        ..common::exact(2)
+    };
+    model.context(&options).unwrap()
+}
+
+fn bits(logits: &[f32]) -> Vec<u32> {
+    logits.iter().map(|l| l.to_bits()).collect()
+}
+
+#[test]
+fn a_kept_prefix_is_as_good_as_reading_all_at_once() {
+    let mut wrong = Vec::new();
+    for (name, model, cache) in chatting() {
+        let (mut kept, mut fresh) = (chat(&model, cache), chat(&model, cache));
+        let mut text: Vec<u32> = (0..90).map(|i| (i * i * 7 + 3 * i + 5) % 128).collect();
+        for turn in 0..5 {
+            // What was answered stays; the next question may be short or long.
+            let held = kept.keep_prefix(&text);
+            fresh.reset();
+            let (ours, theirs) = (
+                ids(&mut kept, &text[held..], greedy(30)).0,
+                ids(&mut fresh, &text, greedy(30)).0,
+            );
+            if ours != theirs {
+                wrong.push(format!("{name}, turn {turn}, {held} kept: other ids"));
+            }
+            // The logits after all of that, and of a context that reads the answer as well.
+            let all = [&text[..], &ours].concat();
+            let held = kept.keep_prefix(&all);
+            let ours = bits(kept.feed(&all[held..], Logits::Last).unwrap());
+            fresh.reset();
+            if ours != bits(fresh.feed(&all, Logits::Last).unwrap()) {
+                wrong.push(format!("{name}, turn {turn}, {held} kept: other logits"));
+            }
+            text = all;
+            text.extend((0..[1, 17, 40, 3, 60][turn]).map(|i| (i * 11 + 1) % 128));
+        }
+        assert!(kept.position() > 300);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_answer_that_is_asked_for_again_is_the_same() {
+    let mut wrong = Vec::new();
+    for (name, model, cache) in chatting() {
+        let mut context = chat(&model, cache);
+        for length in [5, 17, 40, 100, 300] {
+            let prompt: Vec<u32> = (0..length).map(|i| (i * i * 5 + i + 9) % 128).collect();
+            context.reset();
+            let answer = ids(&mut context, &prompt, greedy(60)).0;
+            for time in 0..2 {
+                // Of the prompt all but one token is kept, if a window has not moved on.
+                let held = context.keep_prefix(&prompt);
+                let again = ids(&mut context, &prompt[held..], greedy(60)).0;
+                if again != answer {
+                    wrong.push(format!("{name}, {length} ids, time {time}, {held} kept"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn going_back_and_reading_on_in_other_pieces_changes_nothing() {
+    let text: Vec<u32> = (0..240).map(|i| (i * i * 3 + 7 * i + 2) % 128).collect();
+    let mut wrong = Vec::new();
+    for (name, model, cache) in chatting() {
+        let mut context = chat(&model, cache);
+        let all = bits(context.feed(&text, Logits::All).unwrap());
+        let vocab = model.vocab_size();
+        for (back, piece) in [(1, 1), (3, 2), (16, 16), (17, 17), (40, 19), (200, 33)] {
+            // Where the window has moved on, it is read from the beginning.
+            let from = match context.truncate(text.len() - back) {
+                Ok(()) => text.len() - back,
+                Err(_) => {
+                    context.reset();
+                    0
+                }
+            };
+            let mut rows = Vec::new();
+            for ids in text[from..].chunks(piece) {
+                rows.extend(bits(context.feed(ids, Logits::All).unwrap()));
+            }
+            if rows != all[from * vocab..] {
+                wrong.push(format!("{name}: from {from} in pieces of {piece}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -459,6 +459,70 @@ fn a_pass_with_guesses_has_the_bits_of_single_passes() {
 }
 
 #[test]
+fn a_text_that_was_guessed_leaves_the_bits_of_one_that_was_read() {
+    let fixtures = Fixture::all(&common::testdata().join("archs"));
+    let mut wrong = Vec::new();
+    for (name, kind) in [
+        ("gemma3-1b", "Q8_0"),
+        ("gemma3-dense", "Q4_K"),
+        ("llama-dense", "IQ4_XS"),
+        ("llama-mixtral", "Q4_1"),
+        ("llama-gqa", "F16"),
+    ] {
+        let fixture = fixtures.iter().find(|f| f.name == name).unwrap();
+        let kind = common::tensor_type(kind);
+        let model = common::quantized(&fixture.expand(), |_| kind).unwrap();
+        let context = |speculation| {
+            model
+                .context(&ContextOptions {
+                    context_length: Some(400),
+                    cache_keys: CacheType::F16,
+                    cache_values: CacheType::F16,
+                    speculation,
+                    ..common::exact(2)
+                })
+                .unwrap()
+        };
+        let mut plain = context(SpeculationOptions::default());
+        let greedy = options(SamplerOptions::greedy(), 80);
+        for length in [3, 16, 17, 90] {
+            let prompt: Vec<u32> = (0..length).map(|i| (i % 30 * 37 + 5) % 128).collect();
+            plain.reset();
+            let expected = outcome(&mut plain, &prompt, &greedy);
+            let text = [&prompt[..], &expected.ids].concat();
+            let last = &text[plain.position()..];
+            assert_eq!(last.len(), 1, "{name}, {length} ids");
+            let generated = plain.feed(last, Logits::Last).unwrap().to_vec();
+            // The same text, read all at once.
+            plain.reset();
+            let read = plain.feed(&text, Logits::Last).unwrap().to_vec();
+            for (lookup, draft, depth) in [
+                (true, None, Some(15)),
+                (true, None, None),
+                (false, Some(&model), Some(7)),
+                (true, Some(&model), Some(3)),
+            ] {
+                let what = format!(
+                    "{name} as {kind:?}, {length} ids, lookup {lookup}, draft {}, {depth:?}",
+                    draft.is_some()
+                );
+                let mut guessed = context(guessing(lookup, draft, depth));
+                let ours = outcome(&mut guessed, &prompt, &greedy);
+                assert_eq!(ours.ids, expected.ids, "{what}");
+                assert_eq!(guessed.position() + 1, text.len(), "{what}");
+                let row = guessed.feed(last, Logits::Last).unwrap();
+                let bits = |row: &[f32]| row.iter().map(|l| l.to_bits()).collect::<Vec<_>>();
+                assert!(bits(row) == bits(&generated), "{what}: not the plain bits");
+                if bits(row) != bits(&read) {
+                    wrong.push(what);
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn a_draft_of_another_vocabulary_is_refused() {
     let fixtures = Fixture::all(&common::testdata().join("archs"));
     let fixture = fixtures.iter().find(|f| f.name == "llama-gqa").unwrap();
