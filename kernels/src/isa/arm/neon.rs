@@ -20,7 +20,7 @@ crate::isa::set::kernels! {
     multiply: dot::Widening,
     tile: {
         rows: tile::ROWS,
-        columns: 2 * 1,
+        columns: 2,
         unsigned_activations: false,
         pack: tile::pack::<dot::Widening>,
         run: tile::run::<dot::Widening, 1>,
