@@ -3,9 +3,9 @@
 //! A slab lies in words of four codes (eight for `smmla`): for every word all eight rows. Only a run's sums are in registers:
 //! the running sums of its place in the unit are touched once.
 //!
-//! Cycles of the inner loop, sixteen codes deep, by static analysis (llvm-mca 19, apple-m1 / neoverse-n1), and the bound
-//! that its multiply instructions alone set: `sdot`, six columns: 16/24, bound 12/24; `smmla`, six columns: 10/15, bound
-//! 6/12 (on neoverse-v1, which has it, 8 and 6); NEON alone, two columns: 24/32, bound 12/32 with its `sadalp`.
+//! What the multiply instructions alone take, sixteen codes deep, in cycles of an Apple M1 (four pipes) and of a Neoverse N1
+//! (two, of which one has `smull`): `sdot`, six columns: 12 and 24; `smmla`, six columns: 6 and 12; NEON alone, two columns:
+//! 12 and 32, with its `sadalp`.
 
 use super::multiply::{Sdot, Smmla, Widening, sdot_word, smmla, zeros};
 use crate::isa::{RUN, RUNS, Slab, SlabBuffers, SlabRows, TileColumns, UNIT, UNIT_GROUPS};
