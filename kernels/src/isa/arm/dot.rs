@@ -1,37 +1,13 @@
 //! A few columns: blocks are unpacked in registers and multiplied at once, so that weights are read once, in order.
 //!
-//! Every (row, column) has two running sums of four lanes and two for what mins take off; units in order. That order
-//! doesn't depend on the number of columns, so one column and four give the same bits.
-//!
-//! Cycles per unit of 256 weights and one column by static analysis (llvm-mca 19, apple-m1 / neoverse-n1), of what rustc
-//! 1.96 makes of it, and the bound that the multiply instructions alone set (M1: four pipes, N1: two, one for `smull`):
-//!
-//! | type | neon | dotprod, i8mm | type | neon | dotprod, i8mm | type | neon | dotprod, i8mm |
-//! |---|---|---|---|---|---|---|---|---|
-//! | Q4_0 | 38/63 | 29/48 | Q6_K | 74/128 | 69/124 | IQ1_S | 82/82 | 82/71 |
-//! | Q4_1 | 41/69 | 32/52 | IQ4_NL | 39/69 | 29/48 | IQ1_M | 114/155 | 120/142 |
-//! | Q5_0 | 63/107 | 53/84 | IQ4_XS | 41/67 | 32/53 | TQ1_0 | 76/136 | 43/69 |
-//! | Q5_1 | 65/105 | 56/88 | MXFP4 | 35/56 | 29/44 | TQ2_0 | 33/54 | 25/42 |
-//! | Q8_0 | 27/49 | 19/32 | IQ2_XXS | 84/125 | 72/108 | Q1_0 | 47/80 | 39/62 |
-//! | Q2_K | 70/120 | 64/106 | IQ2_XS | 93/162 | 91/146 | Q2_0 | 44/73 | 36/58 |
-//! | Q3_K | 79/136 | 77/137 | IQ2_S | 95/139 | 94/127 | NVFP4 | 62/115 | 55/95 |
-//! | Q4_K | 44/74 | 36/57 | IQ3_XXS | 96/138 | 89/123 | Q8_1 | 27/51 | 19/32 |
-//! | Q5_K | 56/89 | 48/76 | IQ3_S | 162/144 | 162/119 | Q8_K | 26/49 | 16/28 |
-//! | bound | 12/32 | 4/8 | | | | | | |
-//!
-//! The rest is unpacking and the float scale of every group. A core of an M1 at 3.2 GHz would read Q4_K at 12.8 GB/s:
-//! with four of them memory is the limit. The types of grids wait for a load of every point, one by one.
+//! The products of four runs are summed into the four lanes of a vector; so a unit's eight sums come to lie in two vectors,
+//! as its scales do, and what follows is one operation for four runs.
 
-use super::layouts::Layout;
-use super::multiply::Multiply;
-use crate::isa::{Columns, UNIT, Unpacked};
+use super::layouts::{Head, Layout};
+use super::multiply::{Multiply, zeros};
+pub use super::multiply::{Sdot, Smmla, Widening};
+use crate::isa::{Columns, RUN, RUNS, UNIT};
 use std::arch::aarch64::*;
-
-/// The sums of one row with `C` columns.
-struct Sums<const C: usize> {
-    products: [[float32x4_t; 2]; C],
-    lowered: [[float32x4_t; 2]; C],
-}
 
 /// One column's data, at its start.
 #[derive(Clone, Copy)]
@@ -56,196 +32,175 @@ pub unsafe fn rows<M: Multiply, L: Layout>(
         .zip(out.chunks_exact_mut(x.count))
     {
         let mut column = 0;
-        // SAFETY: `row` holds whole units or blocks; columns below `x.count`.
-        unsafe {
-            while column + 4 <= x.count {
-                one_row::<M, L, 4>(row, x, column, &mut out[column..]);
-                column += 4;
-            }
-            while column < x.count {
-                one_row::<M, L, 1>(row, x, column, &mut out[column..]);
-                column += 1;
-            }
+        while column < x.count {
+            let out = &mut out[column..];
+            // SAFETY: the caller's promise: `M`'s instruction, rows and columns of `x.length`. The columns taken are below
+            // `x.count`.
+            column += unsafe {
+                match out.len() {
+                    4.. => one_row::<M, L, 4>(row, x, column, out),
+                    2.. => one_row::<M, L, 2>(row, x, column, out),
+                    _ => one_row::<M, L, 1>(row, x, column, out),
+                }
+            };
         }
     }
 }
 
-/// One row with `C` columns from `first`.
+/// One row with `C` columns from `first`; gives back `C`.
+/// # Safety
+/// The CPU must have `M`'s instruction; `row` is `x.length` weights, whole blocks, and `first + C` is at most `x.count`.
 #[inline(always)]
 unsafe fn one_row<M: Multiply, L: Layout, const C: usize>(
     row: &[u8],
     x: &Columns<'_>,
     first: usize,
     out: &mut [f32],
-) {
-    // SAFETY: a row is `x.length` weights; a part of a unit is copied first, so that whole units may be read; a column
-    // is `x.units` units long.
-    unsafe {
-        let columns: [Column; C] = std::array::from_fn(|c| {
-            let unit = (first + c) * x.units;
-            let (sums, step) = if L::HALVES {
-                (x.half_sums, 16)
-            } else {
-                (x.sums, 8)
-            };
-            Column {
-                codes: x.codes.as_ptr().add(unit * UNIT),
-                scales: x.scales.as_ptr().add(unit * 8),
-                sums: sums.as_ptr().add(unit * step),
-            }
-        });
-        let zero = vdupq_n_f32(0.0);
-        let mut sums = Sums::<C> {
-            products: [[zero; 2]; C],
-            lowered: [[zero; 2]; C],
-        };
-        let whole = x.length / UNIT;
-        for index in 0..whole {
-            unit_product::<M, L, C, false>(
-                row.as_ptr().add(index * L::UNIT_BYTES),
-                8,
-                &columns,
-                index,
-                &mut sums,
-            );
-        }
-        let runs = x.length % UNIT / 32;
-        if L::PARTS && runs > 0 {
-            let mut copy = [0u8; 512];
-            let rest = &row[whole * L::UNIT_BYTES..];
-            copy[..rest.len()].copy_from_slice(rest);
-            unit_product::<M, L, C, true>(copy.as_ptr(), runs, &columns, whole, &mut sums);
-        }
-        for (c, out) in out[..C].iter_mut().enumerate() {
-            let total = vaddq_f32(sums.products[c][0], sums.products[c][1]);
-            *out = vaddvq_f32(if L::LOWERS {
-                vsubq_f32(total, vaddq_f32(sums.lowered[c][0], sums.lowered[c][1]))
-            } else {
-                total
-            });
+) -> usize {
+    let (x_sums, step) = if L::HALVES {
+        (x.half_sums, 2 * RUNS)
+    } else {
+        (x.sums, RUNS)
+    };
+    let none = Column {
+        codes: x.codes.as_ptr(),
+        scales: x.scales.as_ptr(),
+        sums: x_sums.as_ptr(),
+    };
+    let mut columns = [none; C];
+    for (c, column) in columns.iter_mut().enumerate() {
+        let unit = (first + c) * x.units;
+        // SAFETY: the column is there, and `x.units` units long.
+        unsafe {
+            column.codes = column.codes.add(unit * UNIT);
+            column.scales = column.scales.add(unit * RUNS);
+            column.sums = column.sums.add(unit * step);
         }
     }
+    // SAFETY: NEON is part of aarch64.
+    let mut acc = [[unsafe { vdupq_n_f32(0.0) }; 2]; C];
+    let mut units = row.chunks_exact(L::UNIT_BYTES);
+    let mut index = 0;
+    for unit in &mut units {
+        // SAFETY: the caller's promise: `M`'s instruction. A whole unit of the row, and as many units of the columns.
+        unsafe { add_unit::<M, L, C>(unit.as_ptr(), &columns, index, &mut acc) };
+        index += 1;
+    }
+    let rest = units.remainder();
+    if L::PARTS && !rest.is_empty() {
+        // Zeros, where activations are zeros too.
+        let mut copy = [0u8; 512];
+        copy[..rest.len()].copy_from_slice(rest);
+        // SAFETY: the caller's promise: `M`'s instruction. The copy is a whole unit, and columns are whole units.
+        unsafe { add_unit::<M, L, C>(copy.as_ptr(), &columns, index, &mut acc) };
+    }
+    for (out, acc) in out[..C].iter_mut().zip(acc) {
+        // SAFETY: NEON is part of aarch64.
+        *out = unsafe { total(acc) };
+    }
+    C
 }
 
-/// The first `runs` runs of 32 of one unit. `PART`: there may be fewer than eight.
+/// The sum of eight lanes.
+#[inline]
+#[target_feature(enable = "neon")]
+fn total([low, high]: [float32x4_t; 2]) -> f32 {
+    let fours = vaddq_f32(low, high);
+    vaddv_f32(vadd_f32(vget_low_f32(fours), vget_high_f32(fours)))
+}
+
+/// The sums of the lanes of four vectors.
+#[inline]
+#[target_feature(enable = "neon")]
+fn sums([a, b, c, d]: [int32x4_t; 4]) -> int32x4_t {
+    vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d))
+}
+
+/// One unit times all columns: a lane of `acc` for each run.
+/// # Safety
+/// The CPU must have `M`'s instruction; the unit can be read, and unit `index` of every column.
 #[inline(always)]
-unsafe fn unit_product<M: Multiply, L: Layout, const C: usize, const PART: bool>(
+unsafe fn add_unit<M: Multiply, L: Layout, const C: usize>(
     unit: *const u8,
-    runs: usize,
     columns: &[Column; C],
     index: usize,
-    sums: &mut Sums<C>,
+    acc: &mut [[float32x4_t; 2]; C],
 ) {
-    let groups = if L::HALVES { 16 } else { 8 };
-    // SAFETY: as `one_row`.
+    const {
+        let (low, high) = L::RANGE;
+        assert!(low as i32 + L::BIAS as i32 >= -128 && high as i32 + L::BIAS as i32 <= 127);
+    }
+    // SAFETY: the caller's promise: `M`'s instruction, the unit, and unit `index` of every column.
     unsafe {
         let head = L::head(unit);
-        // Scales go through memory: a load can put one in all lanes.
-        let mut scales = [[0f32; 16]; C];
-        for (c, column) in columns.iter().enumerate() {
-            let x = column.scales.add(index * 8).cast::<[f32; 8]>().read();
-            for (g, scale) in scales[c][..groups].iter_mut().enumerate() {
-                *scale = head.scales[g] * x[if L::HALVES { g / 2 } else { g }];
-            }
-            if L::LOWERS {
-                // Past the end of a row the activations' sums are 0.
-                let of_x = column.sums.add(index * groups);
-                for part in 0..groups / 4 {
-                    let mins = vld1q_f32(head.mins.as_ptr().add(part * 4));
-                    let lowered = &mut sums.lowered[c][part % 2];
-                    *lowered = vfmaq_f32(*lowered, mins, vld1q_f32(of_x.add(part * 4)));
-                }
-            }
-        }
-        if PART {
-            for run in 0..runs {
-                run_product::<M, L, C>(unit, run, columns, index, &scales, sums);
-            }
-        } else {
-            // Not a loop: the number of a run must be a constant when it is compiled.
-            run_product::<M, L, C>(unit, 0, columns, index, &scales, sums);
-            run_product::<M, L, C>(unit, 1, columns, index, &scales, sums);
-            run_product::<M, L, C>(unit, 2, columns, index, &scales, sums);
-            run_product::<M, L, C>(unit, 3, columns, index, &scales, sums);
-            run_product::<M, L, C>(unit, 4, columns, index, &scales, sums);
-            run_product::<M, L, C>(unit, 5, columns, index, &scales, sums);
-            run_product::<M, L, C>(unit, 6, columns, index, &scales, sums);
-            run_product::<M, L, C>(unit, 7, columns, index, &scales, sums);
-        }
+        add_four_runs::<M, L, C, 0>(unit, &head, columns, index, acc);
+        add_four_runs::<M, L, C, 1>(unit, &head, columns, index, acc);
     }
 }
 
-/// One run of 32 codes.
+/// Runs 4 · `PART` to 4 · `PART` + 3 of a unit times all columns.
+/// # Safety
+/// As [`add_unit`].
 #[inline(always)]
-unsafe fn run_product<M: Multiply, L: Layout, const C: usize>(
+unsafe fn add_four_runs<M: Multiply, L: Layout, const C: usize, const PART: usize>(
     unit: *const u8,
-    run: usize,
+    head: &Head,
     columns: &[Column; C],
     index: usize,
-    scales: &[[f32; 16]; C],
-    sums: &mut Sums<C>,
+    acc: &mut [[float32x4_t; 2]; C],
 ) {
-    // SAFETY: as `one_row`.
+    // SAFETY: the caller's promise: `M`'s instruction, the unit, and unit `index` of every column: UNIT codes, RUNS scales
+    // and sums, or 2 · RUNS sums of halves. NEON is part of aarch64.
     unsafe {
-        let codes = L::codes(unit, run);
-        let zero = vdupq_n_s32(0);
-        for (c, column) in columns.iter().enumerate() {
-            let x = column.codes.add(index * UNIT + run * 32);
-            let x = [vld1q_s8(x), vld1q_s8(x.add(16))];
-            let products = &mut sums.products[c];
-            if L::HALVES {
-                for half in 0..2 {
-                    let sum = vcvtq_f32_s32(M::dot(zero, codes[half], x[half]));
-                    products[half] = vfmaq_n_f32(products[half], sum, scales[c][2 * run + half]);
-                }
-            } else {
-                let sum = vcvtq_f32_s32(M::dot(M::dot(zero, codes[0], x[0]), codes[1], x[1]));
-                products[run % 2] = vfmaq_n_f32(products[run % 2], sum, scales[c][run]);
+        // Not a loop and not a closure: the number of a run must be a constant when it is compiled.
+        let codes = [
+            L::codes(unit, 4 * PART),
+            L::codes(unit, 4 * PART + 1),
+            L::codes(unit, 4 * PART + 2),
+            L::codes(unit, 4 * PART + 3),
+        ];
+        for (column, acc) in columns.iter().zip(acc) {
+            let x = column.codes.add(index * UNIT + 4 * PART * RUN);
+            let mut first = [zeros(); 4];
+            let mut second = [zeros(); 4];
+            for (run, codes) in codes.iter().enumerate() {
+                let x = x.add(run * RUN);
+                first[run] = M::dot(first[run], codes[0], vld1q_s8(x));
+                let to = if L::HALVES { &mut second } else { &mut first };
+                to[run] = M::dot(to[run], codes[1], vld1q_s8(x.add(16)));
             }
+            let scales = column.scales.add(index * RUNS + 4 * PART);
+            let x_sums = column
+                .sums
+                .add(index * if L::HALVES { 2 * RUNS } else { RUNS } + 4 * PART);
+            let x_first = vld1q_f32(x_sums);
+            // Sums of 16 codes, or of 32; with what the bias has added taken off they stay exact, far below 2^24.
+            let mut t = vmulq_f32(exact::<L>(sums(first), x_first), head.scales[PART]);
+            if L::HALVES {
+                let x_second = vld1q_f32(x_sums.add(RUNS));
+                let second = exact::<L>(sums(second), x_second);
+                t = vfmaq_f32(t, second, head.scales[2 + PART]);
+                if L::MINS {
+                    t = vfmsq_f32(t, head.mins[PART], x_first);
+                    t = vfmsq_f32(t, head.mins[2 + PART], x_second);
+                }
+            } else if L::MINS {
+                t = vfmsq_f32(t, head.mins[PART], x_first);
+            }
+            acc[PART] = vfmaq_f32(acc[PART], t, vld1q_f32(scales));
         }
     }
 }
 
-/// A row of codes times every column.
-/// # Safety
-/// The CPU must have `M`'s instruction; lengths as `Ready::dot_unpacked` checks them.
-#[inline(always)]
-pub unsafe fn unpacked<M: Multiply>(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
-    // SAFETY: runs of 32 codes up to whole units, which all slices hold.
-    unsafe {
-        let zero = vdupq_n_s32(0);
-        for (column, out) in out.iter_mut().enumerate() {
-            let codes = x.codes.as_ptr().add(column * x.units * UNIT);
-            let scales = &x.scales[column * x.units * 8..][..x.units * 8];
-            let mut products = [vdupq_n_f32(0.0); 2];
-            for (run, &scale) in scales.iter().enumerate() {
-                let (w, x) = (row.codes.as_ptr().add(run * 32), codes.add(run * 32));
-                let (w, x) = (
-                    [vld1q_s8(w), vld1q_s8(w.add(16))],
-                    [vld1q_s8(x), vld1q_s8(x.add(16))],
-                );
-                if row.group == 32 {
-                    let sum = vcvtq_f32_s32(M::dot(M::dot(zero, w[0], x[0]), w[1], x[1]));
-                    products[run % 2] =
-                        vfmaq_n_f32(products[run % 2], sum, row.scales[run] * scale);
-                } else {
-                    for half in 0..2 {
-                        let sum = vcvtq_f32_s32(M::dot(zero, w[half], x[half]));
-                        products[half] =
-                            vfmaq_n_f32(products[half], sum, row.scales[2 * run + half] * scale);
-                    }
-                }
-            }
-            let mut total = vaddq_f32(products[0], products[1]);
-            if !row.mins.is_empty() {
-                let sums = if row.group == 32 { x.sums } else { x.half_sums };
-                let sums = &sums[column * row.mins.len()..][..row.mins.len()];
-                for (min, sum) in row.mins.chunks_exact(4).zip(sums.chunks_exact(4)) {
-                    total = vfmsq_f32(total, vld1q_f32(min.as_ptr()), vld1q_f32(sum.as_ptr()));
-                }
-            }
-            *out = vaddvq_f32(total);
-        }
+/// Sums of products with what the codes' bias has added taken off, by the sums of the activations' codes.
+#[inline]
+#[target_feature(enable = "neon")]
+fn exact<L: Layout>(sums: int32x4_t, x_sums: float32x4_t) -> float32x4_t {
+    let sums = vcvtq_f32_s32(sums);
+    if L::BIAS == 0 {
+        sums
+    } else {
+        vfmsq_f32(sums, x_sums, vdupq_n_f32(f32::from(L::BIAS)))
     }
 }
 
@@ -259,26 +214,80 @@ pub unsafe fn unpack<L: Layout>(
     scales: &mut [f32],
     mins: &mut [f32],
 ) {
-    let mut copy = [0u8; 512];
-    let unit = if codes.len() < UNIT {
-        copy[..blocks.len()].copy_from_slice(blocks);
-        copy.as_ptr()
+    let (runs, _) = codes.as_chunks_mut::<RUN>();
+    if let Ok(runs) = <&mut [[i8; RUN]; RUNS]>::try_from(&mut *runs) {
+        // SAFETY: the caller's promise: codes for a whole unit are blocks of a whole unit.
+        unsafe {
+            let unit = blocks.as_ptr();
+            heads::<L>(unit, RUNS, scales, mins);
+            // Not a loop: the number of a run must be a constant when it is compiled.
+            store_run::<L>(unit, 0, &mut runs[0]);
+            store_run::<L>(unit, 1, &mut runs[1]);
+            store_run::<L>(unit, 2, &mut runs[2]);
+            store_run::<L>(unit, 3, &mut runs[3]);
+            store_run::<L>(unit, 4, &mut runs[4]);
+            store_run::<L>(unit, 5, &mut runs[5]);
+            store_run::<L>(unit, 6, &mut runs[6]);
+            store_run::<L>(unit, 7, &mut runs[7]);
+        }
     } else {
-        blocks.as_ptr()
-    };
-    // SAFETY: `unit` is a whole unit; runs are stored where there are 32 codes.
+        let mut copy = [0u8; 512];
+        copy[..blocks.len()].copy_from_slice(blocks);
+        // SAFETY: the copy is a whole unit, and there are fewer runs than in one.
+        unsafe {
+            heads::<L>(copy.as_ptr(), runs.len(), scales, mins);
+            for (run, to) in runs.iter_mut().enumerate() {
+                store_run::<L>(copy.as_ptr(), run, to);
+            }
+        }
+    }
+}
+
+/// Scales and mins of the first `runs` runs of a unit, in order.
+/// # Safety
+/// All blocks of the unit can be read.
+#[inline(always)]
+unsafe fn heads<L: Layout>(unit: *const u8, runs: usize, scales: &mut [f32], mins: &mut [f32]) {
+    let groups = runs * if L::HALVES { 2 } else { 1 };
+    // SAFETY: the caller's promise: all blocks of the unit. NEON is part of aarch64.
     unsafe {
         let head = L::head(unit);
-        let groups = codes.len() / if L::HALVES { 16 } else { 32 };
-        scales[..groups].copy_from_slice(&head.scales[..groups]);
+        scales[..groups].copy_from_slice(&in_order::<L>(head.scales)[..groups]);
         if L::MINS {
-            mins[..groups].copy_from_slice(&head.mins[..groups]);
+            mins[..groups].copy_from_slice(&in_order::<L>(head.mins)[..groups]);
         }
+    }
+}
+
+/// A value for each group of a unit, in order.
+#[inline]
+#[target_feature(enable = "neon")]
+fn in_order<L: Layout>([a, b, c, d]: [float32x4_t; 4]) -> [f32; 2 * RUNS] {
+    let mut values = [0.0; 2 * RUNS];
+    let to = values.as_mut_ptr();
+    // SAFETY: four vectors are as long as the array.
+    unsafe {
+        if L::HALVES {
+            vst2q_f32(to, float32x4x2_t(a, c));
+            vst2q_f32(to.add(RUNS), float32x4x2_t(b, d));
+        } else {
+            vst1q_f32(to, a);
+            vst1q_f32(to.add(4), b);
+        }
+    }
+    values
+}
+
+/// The type's own codes of a run.
+/// # Safety
+/// All blocks of the unit can be read; `run` is below [`RUNS`].
+#[inline(always)]
+unsafe fn store_run<L: Layout>(unit: *const u8, run: usize, to: &mut [i8; RUN]) {
+    // SAFETY: the caller's promise: the unit and its run. `to` is as long as two vectors; NEON is part of aarch64.
+    unsafe {
         let bias = vdupq_n_s8(L::BIAS);
-        for (run, to) in codes.chunks_exact_mut(32).enumerate() {
-            let [low, high] = L::codes(unit, run);
-            vst1q_s8(to.as_mut_ptr(), vsubq_s8(low, bias));
-            vst1q_s8(to[16..].as_mut_ptr(), vsubq_s8(high, bias));
-        }
+        let [low, high] = L::codes(unit, run);
+        vst1q_s8(to.as_mut_ptr(), vsubq_s8(low, bias));
+        vst1q_s8(to.as_mut_ptr().add(16), vsubq_s8(high, bias));
     }
 }

@@ -1,6 +1,5 @@
 //! NEON with `sdot`: sixteen products of bytes, added up by fours (ARMv8.2; Apple M1, Cortex-A55 and A75 on).
 
-use super::multiply::Sdot;
 use super::{multiply, tile};
 use crate::isa::{Isa, Multiplies, Peak};
 
@@ -18,22 +17,22 @@ pub static DOTPROD: Isa = Isa {
 
 crate::isa::set::kernels! {
     arm ["NEON" "neon", "FEAT_DotProd" "dotprod"],
-    multiply: Sdot,
+    multiply: dot::Sdot,
     tile: {
         rows: tile::ROWS,
         columns: 2 * 3,
         unsigned_activations: false,
-        pack: tile::pack::<Sdot>,
-        run: tile::run::<Sdot, 3>,
+        pack: tile::pack::<dot::Sdot>,
+        run: tile::run::<dot::Sdot, 3>,
     },
     peak: Peak {
-        multiply_adds: multiply::peak_products::<Sdot>(),
+        multiply_adds: multiply::peak_products::<dot::Sdot>(),
         run: peak,
     },
 }
 
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn peak(rounds: usize) {
-    // SAFETY: these features are what it asks for.
-    unsafe { multiply::peak::<Sdot>(rounds) }
+    // SAFETY: the caller's promise: the CPU has these features, which are all that it asks for.
+    unsafe { multiply::peak::<dot::Sdot>(rounds) }
 }

@@ -1,6 +1,5 @@
 //! NEON with `smmla`: 2 x 8 times 8 x 2 products of bytes (ARMv8.6; Apple M2, Neoverse V1 on). Dots use `sdot`.
 
-use super::multiply::Smmla;
 use super::{multiply, tile};
 use crate::isa::{Isa, Multiplies, Peak};
 
@@ -18,22 +17,22 @@ pub static I8MM: Isa = Isa {
 
 crate::isa::set::kernels! {
     arm ["NEON" "neon", "FEAT_DotProd" "dotprod", "FEAT_I8MM" "i8mm"],
-    multiply: Smmla,
+    multiply: dot::Smmla,
     tile: {
         rows: tile::ROWS,
         columns: 2 * 3,
         unsigned_activations: false,
-        pack: tile::pack::<Smmla>,
-        run: tile::run::<Smmla, 3>,
+        pack: tile::pack::<dot::Smmla>,
+        run: tile::run::<dot::Smmla, 3>,
     },
     peak: Peak {
-        multiply_adds: multiply::peak_products::<Smmla>(),
+        multiply_adds: multiply::peak_products::<dot::Smmla>(),
         run: peak,
     },
 }
 
 #[target_feature(enable = "neon,dotprod,i8mm")]
 unsafe fn peak(rounds: usize) {
-    // SAFETY: these features are what it asks for.
-    unsafe { multiply::peak::<Smmla>(rounds) }
+    // SAFETY: the caller's promise: the CPU has these features, which are all that it asks for.
+    unsafe { multiply::peak::<dot::Smmla>(rounds) }
 }

@@ -6,6 +6,13 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::hint::black_box;
 
+/// Four sums of 0.
+#[inline(always)]
+pub fn zeros() -> int32x4_t {
+    // SAFETY: NEON is part of aarch64.
+    unsafe { vdupq_n_s32(0) }
+}
+
 /// Products of sixteen pairs of bytes.
 pub trait Multiply: Copy {
     /// Adds the products to four sums; which lane a product goes to is up to the instruction.
@@ -20,7 +27,7 @@ pub trait Multiply: Copy {
     /// The CPU must have the instruction.
     #[inline(always)]
     unsafe fn peak(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's promise: the CPU has the instruction.
         unsafe { Self::dot(sums, a, b) }
     }
 }
@@ -38,10 +45,10 @@ pub const fn peak_products<M: Multiply>() -> usize {
 /// The CPU must have `M`'s instruction.
 #[inline(always)]
 pub unsafe fn peak<M: Multiply>(rounds: usize) {
-    // SAFETY: the caller's promise; `vdup` is NEON.
+    // SAFETY: the caller's promise: the CPU has the instruction. NEON is part of aarch64.
     unsafe {
         // What the compiler doesn't know to be equal it can't merge.
-        let mut sums = black_box([vdupq_n_s32(0); PEAK_SUMS]);
+        let mut sums = black_box([zeros(); PEAK_SUMS]);
         let factors = black_box([vdupq_n_s8(1); PEAK_SUMS]);
         let other = vdupq_n_s8(1);
         for _ in 0..rounds {
@@ -61,7 +68,7 @@ pub struct Widening;
 /// FEAT_DotProd.
 #[derive(Clone, Copy)]
 pub struct Sdot;
-/// FEAT_I8MM.
+/// FEAT_I8MM, with FEAT_DotProd for the dots.
 #[derive(Clone, Copy)]
 pub struct Smmla;
 
@@ -80,7 +87,7 @@ impl Multiply for Widening {
 impl Multiply for Sdot {
     #[inline(always)]
     unsafe fn dot(mut sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-        // SAFETY: the caller vouches for the instruction.
+        // SAFETY: the caller's promise: the CPU has dotprod. Registers go in and out, nothing else.
         unsafe {
             asm!(".arch_extension dotprod", "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b",
                 inout(vreg) sums, in(vreg) a, in(vreg) b, options(pure, nomem, nostack, preserves_flags));
@@ -92,14 +99,14 @@ impl Multiply for Sdot {
 impl Multiply for Smmla {
     #[inline(always)]
     unsafe fn dot(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-        // SAFETY: CPUs with i8mm have dotprod; `detect` asks for both.
+        // SAFETY: the caller's promise: the CPU has the set's instructions, of which `sdot` is one.
         unsafe { Sdot::dot(sums, a, b) }
     }
 
     const PEAK: usize = 32;
     #[inline(always)]
     unsafe fn peak(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's promise: the CPU has i8mm.
         unsafe { smmla(sums, a, b) }
     }
 }
@@ -113,7 +120,7 @@ pub unsafe fn sdot_word<const K: usize>(
     a: int8x16_t,
     b: int8x16_t,
 ) -> int32x4_t {
-    // SAFETY: the caller vouches for the instruction.
+    // SAFETY: the caller's promise: the CPU has dotprod. Registers go in and out, nothing else.
     unsafe {
         asm!(".arch_extension dotprod", "sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[{3}]",
             inout(vreg) sums, in(vreg) a, in(vreg) b, const K, options(pure, nomem, nostack, preserves_flags));
@@ -126,7 +133,7 @@ pub unsafe fn sdot_word<const K: usize>(
 /// The CPU must have i8mm.
 #[inline(always)]
 pub unsafe fn smmla(mut sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-    // SAFETY: the caller vouches for the instruction.
+    // SAFETY: the caller's promise: the CPU has i8mm. Registers go in and out, nothing else.
     unsafe {
         asm!(".arch_extension i8mm", "smmla {0:v}.4s, {1:v}.16b, {2:v}.16b",
             inout(vreg) sums, in(vreg) a, in(vreg) b, options(pure, nomem, nostack, preserves_flags));

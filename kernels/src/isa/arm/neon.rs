@@ -1,6 +1,5 @@
 //! NEON alone: `smull`, `smlal` and `sadalp` widen products of bytes to 16 and sums to 32 bits.
 
-use super::multiply::Widening;
 use super::{multiply, tile};
 use crate::isa::{Isa, Multiplies, Peak};
 
@@ -18,22 +17,22 @@ pub static NEON: Isa = Isa {
 
 crate::isa::set::kernels! {
     arm ["NEON" "neon"],
-    multiply: Widening,
+    multiply: dot::Widening,
     tile: {
         rows: tile::ROWS,
-        columns: 2 * 1,
+        columns: 2,
         unsigned_activations: false,
-        pack: tile::pack::<Widening>,
-        run: tile::run::<Widening, 1>,
+        pack: tile::pack::<dot::Widening>,
+        run: tile::run::<dot::Widening, 1>,
     },
     peak: Peak {
-        multiply_adds: multiply::peak_products::<Widening>(),
+        multiply_adds: multiply::peak_products::<dot::Widening>(),
         run: peak,
     },
 }
 
 #[target_feature(enable = "neon")]
 unsafe fn peak(rounds: usize) {
-    // SAFETY: these features are what it asks for.
-    unsafe { multiply::peak::<Widening>(rounds) }
+    // SAFETY: the caller's promise: the CPU has these features, which are all that it asks for.
+    unsafe { multiply::peak::<dot::Widening>(rounds) }
 }
