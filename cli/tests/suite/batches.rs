@@ -84,7 +84,7 @@ fn logits_of_any_batch_are_one_file_on_every_instruction_set_with_every_cache() 
         });
         for isa in gristmill_kernels::cpu::available() {
             for cache in ["f16", "f32", "q8_0"] {
-                let name = format!("{kind}, {}, {cache}", isa.name);
+                let name = format!("{kind}, {}, {cache}", isa.name());
                 wrong.extend(other_files(
                     &name,
                     &["1", "16", "17", "512"],
@@ -97,7 +97,7 @@ fn logits_of_any_batch_are_one_file_on_every_instruction_set_with_every_cache() 
                             "--out",
                             out,
                             "--isa",
-                            isa.name,
+                            isa.name(),
                             "--cache-type-k",
                             cache,
                             "--cache-type-v",

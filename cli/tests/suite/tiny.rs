@@ -55,10 +55,10 @@ impl Tiny {
     /// With matrices of the type of this name.
     pub fn stored_as(name: &str) -> Tiny {
         let mut quants = gristmill_kernels::QUANTS.iter();
-        let quant = quants.find(|q| q.name == name).unwrap();
+        let quant = quants.find(|q| q.name() == name).unwrap();
         Tiny {
-            width: quant.block_elements.max(32) as u64,
-            weights: TensorType::from_id(quant.id).unwrap(),
+            width: quant.block_elements().max(32) as u64,
+            weights: TensorType::from_id(quant.id()).unwrap(),
             ..Tiny::default()
         }
     }
@@ -159,9 +159,9 @@ impl Tiny {
                 })
                 .collect();
             let quant = gristmill_kernels::quant(stored(shape).id()).unwrap();
-            let blocks = values.len() / quant.block_elements;
-            let mut bytes = vec![0; blocks * quant.block_bytes];
-            quant.quantize.unwrap()(&values, None, &mut bytes);
+            let blocks = values.len() / quant.block_elements();
+            let mut bytes = vec![0; blocks * quant.block_bytes()];
+            quant.quantize().unwrap()(&values, None, &mut bytes);
             file.write(&bytes).unwrap();
         }
         file.finish().unwrap()

@@ -170,16 +170,16 @@ fn logits_do_not_depend_on_pieces_on_any_instruction_set() {
             for isa in gristmill_kernels::cpu::available() {
                 let mut context = model
                     .context(&ContextOptions {
-                        isa: Some(isa.name.into()),
+                        isa: Some(isa.name().into()),
                         ..options()
                     })
                     .unwrap();
-                assert_eq!(context.isa(), isa.name);
+                assert_eq!(context.isa(), isa.name());
                 let single = logits(&mut context, &ids, &[1]);
                 for lengths in [&[16][..], &[17], &[70], &[3, 16, 33, 1, 20]] {
                     let ours = logits(&mut context, &ids, lengths);
                     verdict.compare(&ours, &single, model.vocab_size(), || {
-                        format!("{name}, {}, pieces of {lengths:?}", isa.name)
+                        format!("{name}, {}, pieces of {lengths:?}", isa.name())
                     });
                 }
             }

@@ -158,7 +158,7 @@ fn weight(name: &str, seed: u64, i: u64) -> f32 {
 
 /// The tensor type of this name.
 pub fn tensor_type(name: &str) -> TensorType {
-    let quant = gristmill_kernels::QUANTS.iter().find(|q| q.name == name);
+    let quant = gristmill_kernels::QUANTS.iter().find(|q| q.name() == name);
     TensorType::from_id(quant.unwrap().id).unwrap()
 }
 
@@ -200,9 +200,9 @@ pub fn quantized(bytes: &[u8], kind: impl Fn(usize) -> TensorType) -> Option<Arc
             .chunks_exact(4)
             .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
             .collect();
-        let blocks = values.len() / quant.block_elements * quant.block_bytes;
+        let blocks = values.len() / quant.block_elements() * quant.block_bytes();
         let mut bytes = vec![0; blocks];
-        quant.quantize.unwrap()(&values, None, &mut bytes);
+        quant.quantize().unwrap()(&values, None, &mut bytes);
         file.write(&bytes).unwrap();
     }
     let gguf = Gguf::from_bytes(file.finish().unwrap()).unwrap();

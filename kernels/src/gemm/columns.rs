@@ -107,12 +107,14 @@ fn fill_block(ready: Ready, order: TileOrder, x: &[f32], length: usize, words: &
                     TileOrder::Columns => {
                         to[column * RUN / 4..][..RUN / 4].copy_from_slice(codes);
                     }
+                    #[cfg(target_arch = "x86_64")]
                     TileOrder::Words { bias } => {
                         let bias = u32::from_ne_bytes([bias; 4]);
                         for (to, code) in to[column..].iter_mut().step_by(count).zip(codes) {
                             *to = code ^ bias;
                         }
                     }
+                    #[cfg(target_arch = "x86_64")]
                     TileOrder::Wide => {
                         let pairs = rounded.codes[run * RUN..][..RUN].as_chunks::<2>().0;
                         for (to, pair) in to[column..].iter_mut().step_by(count).zip(pairs) {

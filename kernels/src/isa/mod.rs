@@ -223,11 +223,13 @@ pub(crate) enum TileOrder {
     #[cfg(target_arch = "aarch64")]
     Columns,
     /// Four of every column, then the next four.
+    #[cfg(target_arch = "x86_64")]
     Words {
         /// What is added to each, modulo 256.
         bias: u8,
     },
     /// Two of every column in 16 bits, then the next two.
+    #[cfg(target_arch = "x86_64")]
     Wide,
 }
 
@@ -235,8 +237,12 @@ impl TileOrder {
     /// Bytes of a code, of activations and of weights.
     pub fn code_bytes(self) -> usize {
         match self {
+            #[cfg(target_arch = "aarch64")]
+            TileOrder::Columns => 1,
+            #[cfg(target_arch = "x86_64")]
+            TileOrder::Words { .. } => 1,
+            #[cfg(target_arch = "x86_64")]
             TileOrder::Wide => 2,
-            _ => 1,
         }
     }
 

@@ -1,7 +1,7 @@
 //! NEON with `sdot`: sixteen products of bytes, added up by fours (ARMv8.2; Apple M1, Cortex-A55 and A75 on).
 
 use super::{multiply, tile};
-use crate::isa::{Isa, Multiplies, Peak};
+use crate::isa::{Isa, Multiplies, Peak, TileOrder};
 
 /// The instruction set.
 pub static DOTPROD: Isa = Isa {
@@ -18,13 +18,14 @@ pub static DOTPROD: Isa = Isa {
 crate::isa::set::kernels! {
     arm ["NEON" "neon", "FEAT_DotProd" "dotprod"],
     multiply: dot::Sdot,
-    tile: {
+    tiles: [pairs {
+        takes: |_| true,
         rows: tile::ROWS,
         columns: 2 * 3,
-        unsigned_activations: false,
+        order: TileOrder::Columns,
         pack: tile::pack::<dot::Sdot>,
         run: tile::run::<dot::Sdot, 3>,
-    },
+    }],
     peak: Peak {
         multiply_adds: multiply::peak_products::<dot::Sdot>(),
         run: peak,

@@ -1,7 +1,7 @@
 //! NEON with `smmla`: 2 x 8 times 8 x 2 products of bytes (ARMv8.6; Apple M2, Neoverse V1 on). Dots use `sdot`.
 
 use super::{multiply, tile};
-use crate::isa::{Isa, Multiplies, Peak};
+use crate::isa::{Isa, Multiplies, Peak, TileOrder};
 
 /// The instruction set.
 pub static I8MM: Isa = Isa {
@@ -18,13 +18,14 @@ pub static I8MM: Isa = Isa {
 crate::isa::set::kernels! {
     arm ["NEON" "neon", "FEAT_DotProd" "dotprod", "FEAT_I8MM" "i8mm"],
     multiply: dot::Smmla,
-    tile: {
+    tiles: [pairs {
+        takes: |_| true,
         rows: tile::ROWS,
         columns: 2 * 3,
-        unsigned_activations: false,
+        order: TileOrder::Columns,
         pack: tile::pack::<dot::Smmla>,
         run: tile::run::<dot::Smmla, 3>,
-    },
+    }],
     peak: Peak {
         multiply_adds: multiply::peak_products::<dot::Smmla>(),
         run: peak,

@@ -1,7 +1,7 @@
 //! NEON alone: `smull`, `smlal` and `sadalp` widen products of bytes to 16 and sums to 32 bits.
 
 use super::{multiply, tile};
-use crate::isa::{Isa, Multiplies, Peak};
+use crate::isa::{Isa, Multiplies, Peak, TileOrder};
 
 /// The instruction set.
 pub static NEON: Isa = Isa {
@@ -18,13 +18,14 @@ pub static NEON: Isa = Isa {
 crate::isa::set::kernels! {
     arm ["NEON" "neon"],
     multiply: dot::Widening,
-    tile: {
+    tiles: [pairs {
+        takes: |_| true,
         rows: tile::ROWS,
         columns: 2,
-        unsigned_activations: false,
+        order: TileOrder::Columns,
         pack: tile::pack::<dot::Widening>,
         run: tile::run::<dot::Widening, 1>,
-    },
+    }],
     peak: Peak {
         multiply_adds: multiply::peak_products::<dot::Widening>(),
         run: peak,

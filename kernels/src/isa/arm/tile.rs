@@ -1,14 +1,16 @@
 //! Many columns: eight rows of a slab times a few pairs of columns, 32-bit sums of signed bytes. Nothing can saturate.
 //!
-//! A slab lies in words of four codes (eight for `smmla`): for every word all eight rows. Only a run's sums are in registers:
-//! the running sums of its place in the unit are touched once.
+//! A slab lies in words of four codes (eight for `smmla`): for every word all eight rows.
 //!
 //! What the multiply instructions alone take, sixteen codes deep, in cycles of an Apple M1 (four pipes) and of a Neoverse N1
 //! (two, of which one has `smull`): `sdot`, six columns: 12 and 24; `smmla`, six columns: 6 and 12; NEON alone, two columns:
 //! 12 and 32, with its `sadalp`.
 
 use super::multiply::{Sdot, Smmla, Widening, sdot_word, smmla, zeros};
-use crate::isa::{RUN, RUNS, Slab, SlabBuffers, SlabRows, TileColumns, UNIT, UNIT_GROUPS};
+use crate::isa::{
+    RUN, RUN_ORDER, Slab, SlabBuffers, SlabRows, TileBlock, TileColumns, UNIT, UNIT_GROUPS, places,
+    units_with,
+};
 use std::arch::aarch64::*;
 
 /// Rows of a slab.
@@ -234,27 +236,35 @@ fn eights(rows: [int8x16_t; ROWS]) -> [int8x16_t; ROWS] {
 /// # Safety
 /// Lengths as `ReadyTile::pack` checks them.
 #[inline(always)]
-pub unsafe fn pack<T: Pairs>(from: &SlabRows<'_>, to: &mut SlabBuffers<'_>) {
-    let groups = from.runs * RUN / from.format.group;
-    for row in 0..ROWS {
+pub unsafe fn pack<T: Pairs>(from: &SlabRows<'_>, unit: usize, to: &mut SlabBuffers<'_>) {
+    let groups = RUN / from.format.group;
+    for (run, place) in places(to.length).into_iter().enumerate().take(from.runs) {
+        let place = place + unit;
         for group in 0..groups {
-            to.scales[group * ROWS + row] = from.scales[row * UNIT_GROUPS + group];
-        }
-        if from.format.has_mins {
-            for group in 0..groups {
-                to.mins[group * ROWS + row] = from.mins[row * UNIT_GROUPS + group];
+            for row in 0..ROWS {
+                let (at, value) = (
+                    (place * groups + group) * ROWS + row,
+                    row * UNIT_GROUPS + run * groups + group,
+                );
+                to.scales[at] = from.scales[value];
+                if from.format.has_mins {
+                    to.mins[at] = from.mins[value];
+                }
             }
         }
-    }
-    for step in 0..from.runs * RUN / 16 {
-        // SAFETY: the caller's promise: UNIT codes of each of ROWS rows on either side; a unit has sixteen steps of sixteen.
-        unsafe {
-            let mut rows = [vdupq_n_s8(0); ROWS];
-            for (row, codes) in rows.iter_mut().enumerate() {
-                *codes = vld1q_s8(from.codes.as_ptr().add(row * UNIT + step * 16));
-            }
-            for (index, codes) in T::interleaved(rows).into_iter().enumerate() {
-                vst1q_s8(to.codes.as_mut_ptr().add((step * ROWS + index) * 16), codes);
+        for half in 0..2 {
+            // SAFETY: the caller's promise: UNIT codes of each of ROWS rows, of which this run has two halves of sixteen;
+            // the slab has a place for each run.
+            unsafe {
+                let mut rows = [vdupq_n_s8(0); ROWS];
+                for (row, codes) in rows.iter_mut().enumerate() {
+                    let at = row * UNIT + run * RUN + half * 16;
+                    *codes = vld1q_s8(from.codes.as_ptr().add(at));
+                }
+                for (index, codes) in T::interleaved(rows).into_iter().enumerate() {
+                    let at = ((place * 2 + half) * ROWS + index) * 16;
+                    vst1q_s8(to.codes.as_mut_ptr().add(at), codes);
+                }
             }
         }
     }
@@ -264,108 +274,120 @@ pub unsafe fn pack<T: Pairs>(from: &SlabRows<'_>, to: &mut SlabBuffers<'_>) {
 /// # Safety
 /// The CPU must have `T`'s instructions; lengths as `ReadyTile::run` checks them.
 #[inline(always)]
-pub unsafe fn run<T: Pairs, const P: usize>(
-    slab: &Slab<'_>,
-    x: &TileColumns<'_>,
-    sums: &mut [f32],
-) {
-    let mut first = 0;
-    while first < x.count {
-        let left = x.count - first;
-        // SAFETY: the caller's promise: `T`'s instructions and lengths. `first` is below `x.count`.
-        first += unsafe {
-            match (left >= 2 * P - 1, slab.format.group) {
-                (true, 16) => tile::<T, P, 16>(slab, x, first, sums),
-                (true, _) => tile::<T, P, 32>(slab, x, first, sums),
-                (false, 16) => tile::<T, 1, 16>(slab, x, first, sums),
-                (false, _) => tile::<T, 1, 32>(slab, x, first, sums),
+pub unsafe fn run<T: Pairs, const P: usize>(slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut [f32]) {
+    for (first, count, block) in x.blocks(2 * P, slab.length) {
+        // SAFETY: the caller's promise: `T`'s instructions and lengths; the block is of `count` columns, at most 2 · P, and
+        // `out` has a place for each of all columns.
+        unsafe {
+            let out = out.as_mut_ptr().add(first * ROWS);
+            match (count > 2, slab.format.group) {
+                (true, 16) => tile::<T, P, 16>(slab, block, count, out),
+                (true, _) => tile::<T, P, 32>(slab, block, count, out),
+                (false, 16) => tile::<T, 1, 16>(slab, block, count, out),
+                (false, _) => tile::<T, 1, 32>(slab, block, count, out),
             }
-        };
+        }
     }
 }
 
-/// A slab times `P` pairs of columns from `first`, of which the very last may be missing, run by run; gives back how many
-/// were done.
+/// Sums of eight rows with `P` pairs of columns.
+type Floats<const P: usize> = [[[float32x4_t; 2]; 2]; P];
+
+/// A slab times a block of `count` columns: `P` pairs, of which the last columns may be missing.
 /// # Safety
-/// The CPU must have `T`'s instructions; `first` is below `x.count`, lengths as `ReadyTile::run` checks them.
+/// The CPU must have `T`'s instructions; lengths as `ReadyTile::run` checks them, `out` is `count` times ROWS long.
 #[inline(always)]
 unsafe fn tile<T: Pairs, const P: usize, const G: usize>(
     slab: &Slab<'_>,
-    x: &TileColumns<'_>,
-    first: usize,
-    sums: &mut [f32],
-) -> usize {
-    let last = x.count - 1;
-    let groups = RUN / G;
-    let of_groups = if G == 16 { x.half_sums } else { x.sums };
-    // SAFETY: the caller's promise: `T`'s instructions; `slab.runs` runs, at most RUNS, of the slab and of columns up to
-    // `last`, which the slices hold. NEON is part of aarch64.
+    x: TileBlock,
+    count: usize,
+    out: *mut f32,
+) {
+    let (last, groups) = (count - 1, RUN / G);
+    // SAFETY: the caller's promise: `T`'s instructions; all runs of the slab and of `count` columns in order. A missing column
+    // is the last one again; its sums are dropped. NEON is part of aarch64.
     unsafe {
+        let none: Floats<P> = [[[vdupq_n_f32(0.0); 2]; 2]; P];
         let mut weights = slab.codes.as_ptr();
-        // A missing column is the last one again; its sums are dropped.
-        let mut columns = [[x.codes.as_ptr().cast::<i8>(); 2]; P];
-        for (index, column) in columns.as_flattened_mut().iter_mut().enumerate() {
-            *column = column.add((first + index).min(last) * UNIT);
-        }
-        for run in 0..slab.runs {
-            let mut scaled = [[[vdupq_n_f32(0.0); 2]; 2]; P];
-            for half in 0..groups {
-                let mut products = [T::none(); P];
-                for _ in 0..G / 16 {
-                    T::add(&mut products, weights, &columns);
-                    weights = weights.add(16 * ROWS);
-                    for column in columns.as_flattened_mut() {
-                        *column = column.add(16);
-                    }
+        let (mut scales, mut mins) = (slab.scales.as_ptr(), slab.mins.as_ptr());
+        let mut activations = x.codes.cast::<i8>();
+        let mut x_scales = x.scales;
+        let mut x_sums = if G == 16 { x.half_sums } else { x.sums };
+        // Sums of one, two and four running sums that wait for their neighbours.
+        let mut waiting = [none; 3];
+        for (number, run) in RUN_ORDER.into_iter().enumerate() {
+            let mut acc = none;
+            for _ in 0..units_with(slab.length, run) {
+                let mut columns = [[activations; 2]; P];
+                for (index, column) in columns.as_flattened_mut().iter_mut().enumerate() {
+                    *column = column.add(index.min(last) * RUN);
                 }
-                let scales = eight(slab.scales, run * groups + half);
-                for (scaled, products) in scaled.iter_mut().zip(products) {
-                    for (scaled, products) in scaled.iter_mut().zip(T::finish(products)) {
-                        for part in 0..2 {
-                            let sum = vcvtq_f32_s32(products[part]);
-                            scaled[part] = if half == 0 {
-                                vmulq_f32(sum, scales[part])
-                            } else {
-                                vfmaq_f32(scaled[part], sum, scales[part])
-                            };
+                activations = activations.add(count * RUN);
+                let mut scaled = none;
+                for group in 0..groups {
+                    let mut products = [T::none(); P];
+                    for _ in 0..G / 16 {
+                        T::add(&mut products, weights, &columns);
+                        weights = weights.add(16 * ROWS);
+                        for column in columns.as_flattened_mut() {
+                            *column = column.add(16);
+                        }
+                    }
+                    let scale = [vld1q_f32(scales), vld1q_f32(scales.add(4))];
+                    scales = scales.add(ROWS);
+                    for (scaled, products) in scaled.iter_mut().zip(products) {
+                        for (scaled, products) in scaled.iter_mut().zip(T::finish(products)) {
+                            for part in 0..2 {
+                                let sum = vcvtq_f32_s32(products[part]);
+                                scaled[part] = if group == 0 {
+                                    vmulq_f32(sum, scale[part])
+                                } else {
+                                    vfmaq_f32(scaled[part], sum, scale[part])
+                                };
+                            }
                         }
                     }
                 }
-            }
-            if slab.format.has_mins {
-                for group in run * groups..(run + 1) * groups {
-                    let mins = eight(slab.mins, group);
-                    for (index, scaled) in scaled.as_flattened_mut().iter_mut().enumerate() {
-                        let column = (first + index).min(last);
-                        let sum = *of_groups.as_ptr().add(group * x.count + column);
-                        scaled[0] = vfmsq_n_f32(scaled[0], mins[0], sum);
-                        scaled[1] = vfmsq_n_f32(scaled[1], mins[1], sum);
+                if slab.format.has_mins {
+                    for group in 0..groups {
+                        let min = [vld1q_f32(mins), vld1q_f32(mins.add(4))];
+                        mins = mins.add(ROWS);
+                        for (index, scaled) in scaled.as_flattened_mut().iter_mut().enumerate() {
+                            let sum = *x_sums.add(group * count + index.min(last));
+                            scaled[0] = vfmsq_n_f32(scaled[0], min[0], sum);
+                            scaled[1] = vfmsq_n_f32(scaled[1], min[1], sum);
+                        }
                     }
                 }
+                x_sums = x_sums.add(groups * count);
+                let pairs = acc.as_flattened_mut().iter_mut().zip(scaled.as_flattened());
+                for (index, (acc, scaled)) in pairs.enumerate() {
+                    let scale = *x_scales.add(index.min(last));
+                    acc[0] = vfmaq_n_f32(acc[0], scaled[0], scale);
+                    acc[1] = vfmaq_n_f32(acc[1], scaled[1], scale);
+                }
+                x_scales = x_scales.add(count);
             }
-            for (index, scaled) in scaled.as_flattened().iter().enumerate() {
-                let column = first + index;
-                if column <= last {
-                    let scale = *x.scales.as_ptr().add(run * x.count + column);
-                    let to = sums.as_mut_ptr().add((column * RUNS + run) * ROWS);
-                    vst1q_f32(to, vfmaq_n_f32(vld1q_f32(to), scaled[0], scale));
-                    let to = to.add(4);
-                    vst1q_f32(to, vfmaq_n_f32(vld1q_f32(to), scaled[1], scale));
+            // A binary counter: a sum that is full is added to its neighbour.
+            let full = number.trailing_ones() as usize;
+            for waiting in &waiting[..full] {
+                let sums = acc
+                    .as_flattened_mut()
+                    .iter_mut()
+                    .zip(waiting.as_flattened());
+                for (acc, waiting) in sums {
+                    acc[0] = vaddq_f32(waiting[0], acc[0]);
+                    acc[1] = vaddq_f32(waiting[1], acc[1]);
+                }
+            }
+            if full < waiting.len() {
+                waiting[full] = acc;
+            } else {
+                for (index, acc) in acc.as_flattened().iter().enumerate().take(count) {
+                    vst1q_f32(out.add(index * ROWS), acc[0]);
+                    vst1q_f32(out.add(index * ROWS + 4), acc[1]);
                 }
             }
         }
-        (2 * P).min(last + 1 - first)
-    }
-}
-
-/// A number of a group for each row.
-/// # Safety
-/// `of` has `group + 1` times [`ROWS`] numbers.
-#[inline(always)]
-unsafe fn eight(of: &[f32], group: usize) -> [float32x4_t; 2] {
-    // SAFETY: the caller's promise: the group's numbers are there.
-    unsafe {
-        let at = of.as_ptr().add(group * ROWS);
-        [vld1q_f32(at), vld1q_f32(at.add(4))]
     }
 }
