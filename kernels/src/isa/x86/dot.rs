@@ -5,6 +5,7 @@
 
 use super::layouts::{Head, Layout};
 use crate::isa::{Columns, RUNS, UNIT};
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
@@ -155,8 +156,13 @@ impl Multiply for VnniVl {
     }
     #[inline(always)]
     unsafe fn head<L: Layout>(unit: *const u8) -> Head {
-        // SAFETY: the caller's promise.
-        unsafe { L::head_512(unit) }
+        let mut unit = unit;
+        // SAFETY: the caller's promise; the empty instruction leaves the pointer as it is. The compiler must not know that the
+        // head's wide loads and those of the codes overlap: it would make one out of the other by slow shuffles.
+        unsafe {
+            asm!("/* {0} */", inout(reg) unit, options(pure, nomem, nostack, preserves_flags));
+            L::head_512(unit)
+        }
     }
 }
 
@@ -312,7 +318,7 @@ unsafe fn row<D: Multiply, L: Layout, const C: usize>(
                 }
                 line += 64;
             }
-            add_unit::<D, L, C>(unit, D::head::<L>(unit), &columns, index, &mut acc);
+            add_unit::<D, L, C>(unit, RUNS, D::head::<L>(unit), &columns, index, &mut acc);
         }
         let runs = x.length % UNIT / 32;
         if L::PARTS && runs > 0 {
@@ -332,7 +338,7 @@ unsafe fn row<D: Multiply, L: Layout, const C: usize>(
                 head.scales[part] = first_lanes(runs, head.scales[part]);
                 head.mins[part] = first_lanes(runs, head.mins[part]);
             }
-            add_unit::<D, L, C>(unit, head, &columns, whole, &mut acc);
+            add_unit::<D, L, C>(unit, runs, head, &columns, whole, &mut acc);
         }
         for (out, acc) in out[..C].iter_mut().zip(acc) {
             *out = sum(acc);
@@ -362,10 +368,11 @@ unsafe fn first_lanes(count: usize, v: __m256) -> __m256 {
     }
 }
 
-/// One unit times all columns: a lane of `acc` for each run.
+/// The first `runs` runs of a unit, or more of them, times all columns: a lane of `acc` for each run.
 #[inline(always)]
 unsafe fn add_unit<D: Multiply, L: Layout, const C: usize>(
     unit: *const u8,
+    runs: usize,
     head: Head,
     columns: &[Column; C],
     index: usize,
@@ -375,7 +382,9 @@ unsafe fn add_unit<D: Multiply, L: Layout, const C: usize>(
     unsafe {
         let mut sums = [[_mm256_setzero_si256(); 2]; C];
         four_runs::<D, L, C, 0>(unit, columns, index, &mut sums);
-        four_runs::<D, L, C, 4>(unit, columns, index, &mut sums);
+        if runs > 4 {
+            four_runs::<D, L, C, 4>(unit, columns, index, &mut sums);
+        }
         let bias = _mm256_set1_ps(Of::<D, L>::BIAS as f32);
         for (c, column) in columns.iter().enumerate() {
             let [low, high] = sums[c];
