@@ -79,20 +79,13 @@ pub fn products(
         loop {
             // A job takes a few outputs; no list is allocated.
             let mut weights = [None; MAX_GRIDS];
-            let mut grids: [Grid<'_>; MAX_GRIDS] = std::array::from_fn(|_| Grid {
-                out: &mut [],
-                rows: 0,
-                strip_rows: 1,
-            });
+            let mut grids: [Grid<'_>; MAX_GRIDS] =
+                std::array::from_fn(|_| Grid::new(&mut [], 0, 1));
             let mut count = 0;
             for (product, (weight, grid)) in chosen.by_ref().zip(weights.iter_mut().zip(&mut grids))
             {
                 *weight = Some(product.weights);
-                *grid = Grid {
-                    rows: product.weights.rows,
-                    out: &mut *product.out,
-                    strip_rows: 1,
-                };
+                *grid = Grid::new(&mut *product.out, product.weights.rows, 1);
                 count += 1;
                 if count == MAX_GRIDS {
                     break;
@@ -141,7 +134,7 @@ impl Job<'_> {
                     Ok(buffers) => buffers,
                     Err(poisoned) => poisoned.into_inner(),
                 };
-                if let Some(weights) = self.weights[strip.grid] {
+                if let Some(weights) = self.weights[strip.grid()] {
                     task(&mut buffers, weights, strip);
                 }
             });
@@ -152,7 +145,7 @@ impl Job<'_> {
         let total: usize = self.weights.iter().flatten().map(|w| w.bytes.len()).sum();
         let bytes = (total / 64).clamp(16 * 1024, 256 * 1024);
         for (grid, weights) in grids.iter_mut().zip(self.weights.iter().flatten()) {
-            grid.strip_rows = (bytes / weights.row_bytes().max(1)).clamp(1, 1024);
+            grid.set_strip_rows((bytes / weights.row_bytes().max(1)).clamp(1, 1024));
         }
     }
 
@@ -168,14 +161,14 @@ impl Job<'_> {
                 results,
                 ..
             } = worker;
-            let bytes = weights.row_range(strip.first, strip.rows);
+            let bytes = weights.row_range(strip.first(), strip.rows());
             let dot = ready.dot(weights.quant);
             if x.count == 1
                 && let Some(dot) = dot
             {
                 return dot(bytes, &x, strip.column(0));
             }
-            let results = results.of(strip.rows * x.count);
+            let results = results.of(strip.rows() * x.count);
             match dot {
                 Some(dot) => dot(bytes, &x, results),
                 None => {
@@ -209,7 +202,7 @@ impl Job<'_> {
         );
         let many = &*many;
         for grid in &mut *grids {
-            grid.strip_rows = tile.rows();
+            grid.set_strip_rows(tile.rows());
         }
         self.run(grids, |worker, weights, mut strip| {
             let rows = tile.rows();
@@ -221,7 +214,7 @@ impl Job<'_> {
             let Some(format) = &weights.quant.codes else {
                 return;
             };
-            if strip.rows < rows {
+            if strip.rows() < rows {
                 codes.fill(0);
                 scales.fill(0.0);
             }
@@ -244,8 +237,8 @@ impl Job<'_> {
                 let groups = depth / format.group;
                 let bytes = first / quant.block_elements * quant.block_bytes
                     ..(first + depth) / quant.block_elements * quant.block_bytes;
-                for row in 0..strip.rows {
-                    let row_bytes = weights.row_range(strip.first + row, 1);
+                for row in 0..strip.rows() {
+                    let row_bytes = weights.row_range(strip.first() + row, 1);
                     let at = row * UNIT_GROUPS;
                     ready.unpack(
                         quant,
@@ -272,7 +265,7 @@ impl Job<'_> {
                 }
             }
             for (column, sums) in sums.chunks_exact(rows).enumerate() {
-                let rows = strip.rows;
+                let rows = strip.rows();
                 strip.column(column).copy_from_slice(&sums[..rows]);
             }
         });
@@ -287,7 +280,7 @@ impl Job<'_> {
             });
         } else {
             for grid in &mut *grids {
-                grid.strip_rows = 2 * floats.lanes();
+                grid.set_strip_rows(2 * floats.lanes());
             }
             self.run(grids, |worker, weights, strip| {
                 float::many(floats, &mut worker.floats, weights, self.x, strip);
