@@ -177,17 +177,13 @@ impl Compute {
         ];
         self.matmul(x, n, &mut products);
         let rows = out.len();
-        let mut grids = [Grid {
-            out,
-            rows,
-            strip_rows: 8192,
-        }];
+        let mut grids = [Grid::new(out, rows, 8192)];
         let limit = self.limit.load(Ordering::Relaxed);
         let other = &*other;
         let floats = self.floats;
         self.team.strips(limit, &mut grids, |_, mut strip| {
             let _entered = floats.enter();
-            let up = &other[strip.first..][..strip.rows];
+            let up = &other[strip.first()..][..strip.rows()];
             ops::gated(activation, strip.column(0), up);
         });
         self.second = second;
@@ -215,15 +211,11 @@ impl Compute {
     pub fn pieces(&self, piece: usize, out: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync) {
         let limit = self.limit.load(Ordering::Relaxed);
         let rows = out.len();
-        let grid = Grid {
-            out,
-            rows,
-            strip_rows: piece.max(1),
-        };
+        let grid = Grid::new(out, rows, piece.max(1));
         let floats = self.floats;
         self.team.strips(limit, &mut [grid], |_, mut strip| {
             let _entered = floats.enter();
-            f(strip.first, strip.column(0))
+            f(strip.first(), strip.column(0))
         });
     }
 

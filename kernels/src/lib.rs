@@ -27,4 +27,5 @@ pub use registry::{ISAS, QUANTS, quant};
 #[cfg(test)]
 mod tests {
     mod conformance;
+    mod small;
 }

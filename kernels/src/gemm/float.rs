@@ -29,8 +29,8 @@ pub fn few(
     mut strip: Strip<'_>,
 ) {
     let cols = weights.cols();
-    for index in 0..strip.rows {
-        let bytes = weights.row_range(strip.first + index, 1);
+    for index in 0..strip.rows() {
+        let bytes = weights.row_range(strip.first() + index, 1);
         let row = Row::of(weights.quant(), bytes, &mut buffers.row);
         for column in 0..strip.columns() {
             let x = &x[column * cols..][..cols];
@@ -167,8 +167,8 @@ pub fn many(
     slab.fill(0.0);
     for first in (0..cols).step_by(UNIT) {
         let depth = UNIT.min(cols - first);
-        for index in 0..strip.rows {
-            let blocks = weights.row_range(strip.first + index, 1);
+        for index in 0..strip.rows() {
+            let blocks = weights.row_range(strip.first() + index, 1);
             let blocks = &blocks[first / elements * bytes..(first + depth) / elements * bytes];
             (weights.quant().dequantize)(blocks, &mut row[..depth]);
             for (k, &value) in row[..depth].iter().enumerate() {
@@ -184,7 +184,7 @@ pub fn many(
         });
     }
     for (column, sums) in sums.chunks_exact(rows).enumerate() {
-        let rows = strip.rows;
+        let rows = strip.rows();
         strip.column(column).copy_from_slice(&sums[..rows]);
     }
 }

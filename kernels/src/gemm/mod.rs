@@ -94,20 +94,13 @@ pub fn products(
         loop {
             // A job takes a few outputs; no list is allocated.
             let mut weights = [None; MAX_GRIDS];
-            let mut grids: [Grid<'_>; MAX_GRIDS] = std::array::from_fn(|_| Grid {
-                out: &mut [],
-                rows: 0,
-                strip_rows: 1,
-            });
+            let mut grids: [Grid<'_>; MAX_GRIDS] =
+                std::array::from_fn(|_| Grid::new(&mut [], 0, 1));
             let mut count = 0;
             for (product, (weight, grid)) in chosen.by_ref().zip(weights.iter_mut().zip(&mut grids))
             {
                 *weight = Some(product.weights);
-                *grid = Grid {
-                    rows: product.weights.rows(),
-                    out: &mut *product.out,
-                    strip_rows: 1,
-                };
+                *grid = Grid::new(&mut *product.out, product.weights.rows(), 1);
                 count += 1;
                 if count == MAX_GRIDS {
                     break;
@@ -154,7 +147,7 @@ impl Job<'_> {
                     Ok(buffers) => buffers,
                     Err(poisoned) => poisoned.into_inner(),
                 };
-                if let Some(weights) = self.weights[strip.grid] {
+                if let Some(weights) = self.weights[strip.grid()] {
                     task(&mut buffers, weights, strip);
                 }
             });
@@ -165,7 +158,7 @@ impl Job<'_> {
         let total: usize = self.weights.iter().flatten().map(|w| w.bytes().len()).sum();
         let bytes = (total / 64).clamp(16 * 1024, 256 * 1024);
         for (grid, weights) in grids.iter_mut().zip(self.weights.iter().flatten()) {
-            grid.strip_rows = (bytes / weights.row_bytes().max(1)).clamp(1, 1024);
+            grid.set_strip_rows((bytes / weights.row_bytes().max(1)).clamp(1, 1024));
         }
     }
 
@@ -181,14 +174,14 @@ impl Job<'_> {
                 results,
                 ..
             } = worker;
-            let bytes = weights.row_range(strip.first, strip.rows);
+            let bytes = weights.row_range(strip.first(), strip.rows());
             let dot = ready.dot(weights.quant());
             if x.count == 1
                 && let Some(dot) = dot
             {
                 return dot(bytes, &x, strip.column(0));
             }
-            let results = results.of(strip.rows * x.count);
+            let results = results.of(strip.rows() * x.count);
             match dot {
                 Some(dot) => dot(bytes, &x, results),
                 None => {
@@ -216,7 +209,7 @@ impl Job<'_> {
         } = self.hands;
         let x = many.fill((ready, tile), (team, limit), (self.x, self.n, cols));
         for grid in &mut *grids {
-            grid.strip_rows = tile.rows();
+            grid.set_strip_rows(tile.rows());
         }
         let rows = tile.rows();
         self.run(grids, |worker, weights, mut strip| {
@@ -226,7 +219,7 @@ impl Job<'_> {
             let results = worker.results.of(self.n * rows);
             tile.run(&slab, &x, results);
             for (column, results) in results.chunks_exact(rows).enumerate() {
-                let rows = strip.rows;
+                let rows = strip.rows();
                 strip.column(column).copy_from_slice(&results[..rows]);
             }
         });
@@ -241,7 +234,7 @@ impl Job<'_> {
             });
         } else {
             for grid in &mut *grids {
-                grid.strip_rows = 2 * floats.lanes();
+                grid.set_strip_rows(2 * floats.lanes());
             }
             self.run(grids, |worker, weights, strip| {
                 float::many(floats, &mut worker.floats, weights, self.x, strip);

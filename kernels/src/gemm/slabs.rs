@@ -35,7 +35,7 @@ impl Slabs {
         let codes = self.codes.of(rows * UNIT);
         let scales = self.scales.of(rows * UNIT_GROUPS);
         let mins = self.mins.of(rows * UNIT_GROUPS);
-        if strip.rows < rows {
+        if strip.rows() < rows {
             // Rows that are not there are zeros.
             codes.fill(0);
             scales.fill(0.0);
@@ -57,8 +57,8 @@ impl Slabs {
             let groups = depth / format.group;
             let bytes = first / quant.block_elements * quant.block_bytes
                 ..(first + depth) / quant.block_elements * quant.block_bytes;
-            for row in 0..strip.rows {
-                let row_bytes = weights.row_range(strip.first + row, 1);
+            for row in 0..strip.rows() {
+                let row_bytes = weights.row_range(strip.first() + row, 1);
                 let at = row * UNIT_GROUPS;
                 ready.unpack(
                     quant,

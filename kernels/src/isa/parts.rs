@@ -7,6 +7,42 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The parts of a slice that are still to be taken, last one first.
+///
+/// What it covers can't be changed from outside, and the slice is out of reach while parts of it are:
+///
+/// ```
+/// use gristmill_kernels::isa::parts::Parts;
+///
+/// let mut data = [0; 5];
+/// let parts = Parts::new(&mut data, 2);
+/// while let Some((index, part)) = parts.take() {
+///     part.fill(index);
+/// }
+/// assert_eq!(data, [0, 0, 1, 1, 2]);
+/// ```
+///
+/// ```compile_fail,E0616
+/// let mut data = [0; 5];
+/// let mut parts = gristmill_kernels::isa::parts::Parts::new(&mut data, 2);
+/// parts.len = 1 << 20;
+/// ```
+///
+/// ```compile_fail,E0506
+/// let mut data = [0; 5];
+/// let part = gristmill_kernels::isa::parts::Parts::new(&mut data, 2).take();
+/// data[0] = 1;
+/// drop(part);
+/// ```
+///
+/// Parts of what only one thread may have stay on that thread:
+///
+/// ```compile_fail,E0277
+/// let mut data = [std::rc::Rc::new(1)];
+/// let parts = gristmill_kernels::isa::parts::Parts::new(&mut data, 1);
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| parts.take().is_some());
+/// });
+/// ```
 pub struct Parts<'a, T> {
     data: *mut T,
     len: usize,
@@ -45,10 +81,11 @@ impl<'a, T> Parts<'a, T> {
             })
             .ok()?
             - 1;
+        // Below the length, and so without wrapping: there are `len / part` parts, rounded up.
         let start = index * self.part;
         let len = self.part.min(self.len - start);
-        // SAFETY: the counter only falls, so no other taker gets this index; start + len <= self.len; the slice stays
-        // mutably borrowed for 'a.
+        // SAFETY: the counter begins at the number of parts, only falls and stops at 0, so no other taker gets this index
+        // and parts don't overlap; start + len <= self.len; the slice stays mutably borrowed for 'a.
         Some((index, unsafe {
             std::slice::from_raw_parts_mut(self.data.add(start), len)
         }))
@@ -81,5 +118,26 @@ mod tests {
                 .enumerate()
                 .all(|(i, x)| *x == i as u32 / 10 + 1)
         );
+    }
+
+    #[test]
+    fn parts_longer_than_the_slice_and_parts_of_nothing() {
+        let mut data = [1u8, 2, 3];
+        let parts = Parts::new(&mut data, usize::MAX);
+        assert_eq!(parts.take(), Some((0, &mut [1, 2, 3][..])));
+        assert_eq!(parts.take(), None);
+        assert_eq!(Parts::<u8>::new(&mut [], 4).take(), None);
+        // Values without a size: a slice can have as many as a usize counts.
+        let mut units = vec![(); usize::MAX];
+        let parts = Parts::new(&mut units, usize::MAX - 1);
+        assert_eq!(
+            parts.take().map(|(index, part)| (index, part.len())),
+            Some((1, 1))
+        );
+        assert_eq!(
+            parts.take().map(|(index, part)| (index, part.len())),
+            Some((0, usize::MAX - 1))
+        );
+        assert_eq!(Parts::new(&mut units, 0).left(), usize::MAX);
     }
 }

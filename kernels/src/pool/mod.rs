@@ -4,8 +4,13 @@
 //! a counter until none are left. The caller is worker 0 and starts at once. A worker that comes too late (it slept, or
 //! the machine is busy) finds the job closed and is not waited for, so a small job never costs a wake-up.
 //! One dispatch costs well under a microsecond. A panic in any worker reaches the caller after all have stopped.
+//!
+//! The module `loom` runs this code in every order that threads can meet in; `.ci/miri` looks for undefined behaviour.
 
+#[cfg(all(loom, test))]
+mod loom;
 mod strips;
+mod sync;
 mod topology;
 
 pub use strips::{Grid, MAX_GRIDS, Strip};
@@ -13,13 +18,21 @@ pub use topology::{Topology, last_cache_bytes, performance_cores};
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{JoinHandle, Thread};
+use std::sync::PoisonError;
+use sync::{
+    Arc, AtomicBool, AtomicU64, AtomicUsize, Builder, JoinHandle, Mutex, MutexGuard, Ordering,
+    Thread, UnsafeCell, fence, park, spin_loop, yield_now,
+};
 
 /// Relaxes a worker waits for the next job before it sleeps: a few hundred microseconds, longer than what lies between
 /// two products of a model, shorter than what a person notices as heat.
-const SPINS_BEFORE_SLEEP: u32 = if cfg!(miri) { 4 } else { 20_000 };
+const SPINS_BEFORE_SLEEP: u32 = if cfg!(loom) {
+    1
+} else if cfg!(miri) {
+    4
+} else {
+    20_000
+};
 
 /// A fixed number of threads, the caller's among them.
 pub struct Team {
@@ -43,13 +56,13 @@ struct Shared {
 }
 
 /// The function of the current job. Written by the caller while the job is closed, read by workers that joined.
-struct Job(std::cell::UnsafeCell<Option<Task>>);
+struct Job(UnsafeCell<Option<Task>>);
 type Task = *const (dyn Fn(usize) + Sync);
 
 // SAFETY: `State` orders all accesses: a worker reads the job only between joining an open job and finishing it, and
 // the caller writes it only when no worker has joined.
 unsafe impl Sync for Job {}
-// SAFETY: as above; the pointer's target is Sync.
+// SAFETY: the pointer's target is Sync, so any thread may call it.
 unsafe impl Send for Job {}
 
 /// The word that workers watch: job number, whether it is open, how many threads may take part, how many have joined.
@@ -90,7 +103,7 @@ impl Team {
             finished: Padded(AtomicUsize::new(0)),
             busy: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            job: Job(std::cell::UnsafeCell::new(None)),
+            job: Job(UnsafeCell::new(None)),
             asleep: (0..threads)
                 .map(|_| Padded(AtomicBool::new(false)))
                 .collect(),
@@ -103,7 +116,7 @@ impl Team {
         };
         for worker in 1..threads {
             let shared = Arc::clone(&team.shared);
-            let handle = std::thread::Builder::new()
+            let handle = Builder::new()
                 .name(format!("gristmill-{worker}"))
                 .spawn(move || shared.work(worker))?;
             team.sleepers.push(handle.thread().clone());
@@ -118,7 +131,11 @@ impl Team {
     }
 
     /// Runs `task(worker)` on the caller (worker 0) and on as many others as come in time, at most `limit` in all;
-    /// returns when every one of them has returned. A call from inside a task runs on its caller alone.
+    /// returns when every one of them has returned. A call from inside a task, or while another thread's job runs, runs
+    /// on its caller alone.
+    ///
+    /// # Panics
+    /// If `task` does on any thread, after all have stopped; of several panics one is passed on.
     pub fn run(&self, limit: usize, task: &(dyn Fn(usize) + Sync)) {
         let limit = limit.min(self.threads());
         let shared = &*self.shared;
@@ -129,25 +146,26 @@ impl Team {
             .number
             .wrapping_add(1);
         shared.finished.0.store(0, Ordering::Relaxed);
-        // SAFETY: the lifetime ends with this call, and no worker uses the pointer after it: the job is closed below
-        // and all who joined are waited for. `busy` keeps other callers out, so no one else writes here.
-        unsafe {
-            let task: *const (dyn Fn(usize) + Sync + '_) = task;
-            *shared.job.0.get() = Some(std::mem::transmute::<
-                *const (dyn Fn(usize) + Sync + '_),
-                Task,
-            >(task));
-        }
+        // SAFETY: only the type's lifetime changes, which ends with this call, and no worker uses the pointer after it:
+        // the job is closed below and all who joined are waited for, whatever panics.
+        let lasting = unsafe {
+            let lent: *const (dyn Fn(usize) + Sync + '_) = task;
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Task>(lent)
+        };
+        // SAFETY: `busy` keeps other callers out, and the workers of the last job have finished, so no one else reads
+        // or writes here.
+        shared.job.0.with_mut(|job| unsafe { *job = Some(lasting) });
         let open = State {
             number,
             open: true,
             limit: limit as u16,
             joined: 0,
         };
-        // Sequentially consistent against a worker's "I sleep": one of the two sees the other.
-        shared.state.0.store(open.pack(), Ordering::SeqCst);
+        shared.state.0.store(open.pack(), Ordering::Release);
+        // Against the fence of a worker that says "I sleep": of the two, one sees what the other stored before.
+        fence(Ordering::SeqCst);
         for worker in 1..limit {
-            if shared.asleep[worker].0.load(Ordering::SeqCst) {
+            if shared.asleep[worker].0.load(Ordering::Relaxed) {
                 self.sleepers[worker - 1].unpark();
             }
         }
@@ -158,15 +176,12 @@ impl Team {
         while shared.finished.0.load(Ordering::Acquire) != usize::from(joined) {
             spins += 1;
             if spins.is_multiple_of(4096) {
-                std::thread::yield_now();
+                yield_now();
             } else {
-                std::hint::spin_loop();
+                spin_loop();
             }
         }
-        let theirs = match shared.panic.lock() {
-            Ok(mut panic) => panic.take(),
-            Err(poisoned) => poisoned.into_inner().take(),
-        };
+        let theirs = shared.panic().take();
         shared.busy.store(false, Ordering::Release);
         if let Err(panic) = mine {
             resume_unwind(panic);
@@ -179,16 +194,20 @@ impl Team {
     /// Calls `task(worker, index)` once for every index below `tasks`, on at most `limit` threads.
     ///
     /// Each worker begins with a run of its own, in order, so that it reads memory in order; then it helps the others.
+    ///
+    /// # Panics
+    /// As [`Team::run`]; some indices may then not have been done.
     pub fn for_each(&self, limit: usize, tasks: usize, task: impl Fn(usize, usize) + Sync) {
         if tasks == 1 {
             return task(0, 0);
         }
         let runs = limit.min(tasks).clamp(1, MAX_RUNS);
-        let next: [Padded<AtomicUsize>; MAX_RUNS] =
-            std::array::from_fn(|run| Padded(AtomicUsize::new(tasks * run.min(runs) / runs)));
+        let next: [Padded<AtomicUsize>; MAX_RUNS] = std::array::from_fn(|run| {
+            Padded(AtomicUsize::new(start_of_run(tasks, runs, run.min(runs))))
+        });
         self.run(limit.min(tasks), &|worker| {
             for run in (0..runs).map(|run| (worker + run) % runs) {
-                let end = tasks * (run + 1) / runs;
+                let end = start_of_run(tasks, runs, run + 1);
                 // Looking before taking keeps the counters from running far past the end.
                 while next[run].0.load(Ordering::Relaxed) < end {
                     let index = next[run].0.fetch_add(1, Ordering::Relaxed);
@@ -203,11 +222,17 @@ impl Team {
 }
 
 /// The most runs of tasks that workers begin with; more workers share them.
-const MAX_RUNS: usize = 16;
+const MAX_RUNS: usize = if cfg!(loom) { 2 } else { 16 };
+
+/// The first task of a run, of `runs` of nearly equal length. Nothing wraps: runs that met would do a task twice.
+fn start_of_run(tasks: usize, runs: usize, run: usize) -> usize {
+    tasks / runs * run + run.min(tasks % runs)
+}
 
 impl Drop for Team {
     fn drop(&mut self) {
-        self.shared.closing.store(true, Ordering::SeqCst);
+        // A wake-up that comes before its worker sleeps is kept, and what was stored before it is seen after it.
+        self.shared.closing.store(true, Ordering::Relaxed);
         for sleeper in &self.sleepers {
             sleeper.unpark();
         }
@@ -251,40 +276,52 @@ impl Shared {
             }
             spins += 1;
             if spins < SPINS_BEFORE_SLEEP {
-                std::hint::spin_loop();
+                spin_loop();
                 continue;
             }
             let asleep = &self.asleep[worker].0;
-            asleep.store(true, Ordering::SeqCst);
-            if self.state.0.load(Ordering::SeqCst) == word && !self.closing.load(Ordering::SeqCst) {
-                std::thread::park();
+            asleep.store(true, Ordering::Relaxed);
+            // See the fence of a job that opens. A team that closes wakes everyone, asleep or not.
+            fence(Ordering::SeqCst);
+            if self.state.0.load(Ordering::Relaxed) == word {
+                park();
             }
-            asleep.store(false, Ordering::SeqCst);
+            asleep.store(false, Ordering::Relaxed);
             spins = 0;
         }
     }
 
     fn take_part(&self, worker: usize) {
-        // SAFETY: this worker joined while the job was open, so the caller wrote the task before and keeps it alive
-        // until `finished` counts this worker.
-        let task = unsafe { *self.job.0.get() };
+        // SAFETY: this worker joined while the job was open, so the caller wrote the task before, and writes the next
+        // one only after `finished` has counted this worker.
+        let task = self.job.0.with(|job| unsafe { *job });
         if let Some(task) = task {
-            // SAFETY: as above.
+            // SAFETY: the caller's borrow of the task lasts until `finished` has counted this worker.
             let task = unsafe { &*task };
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| task(worker))) {
-                match self.panic.lock() {
-                    Ok(mut first) => *first = Some(panic),
-                    Err(poisoned) => *poisoned.into_inner() = Some(panic),
+                let mut first = self.panic();
+                if first.is_none() {
+                    *first = Some(panic);
+                } else {
+                    // Not dropped: a payload whose destructor panics would end this thread, and the caller would wait
+                    // for it in vain.
+                    std::mem::forget(panic);
                 }
             }
         }
         self.finished.0.fetch_add(1, Ordering::Release);
     }
+
+    /// The first panic of the job's workers.
+    fn panic(&self) -> MutexGuard<'_, Option<Box<dyn Any + Send>>> {
+        self.panic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::time::{Duration, Instant};
 
     const ROUNDS: usize = if cfg!(miri) { 20 } else { 20_000 };
 
@@ -306,16 +343,29 @@ mod tests {
 
     #[test]
     fn sleepers_wake() {
+        let within = Duration::from_secs(20);
         let team = Team::new(3).unwrap();
         for _ in 0..3 {
-            std::thread::sleep(std::time::Duration::from_millis(30));
-            let workers = Mutex::new(std::collections::HashSet::new());
-            // Long enough that a sleeper comes in time.
-            team.for_each(3, 60, |worker, _| {
-                std::thread::sleep(std::time::Duration::from_millis(1));
-                workers.lock().unwrap().insert(worker);
+            let begun = Instant::now();
+            while !(1..3).all(|worker| team.shared.asleep[worker].0.load(Ordering::Relaxed)) {
+                assert!(begun.elapsed() < within, "idle workers don't go to sleep");
+                std::thread::yield_now();
+            }
+            // What lies between saying so and sleeping.
+            std::thread::sleep(Duration::from_millis(20));
+            let woken = AtomicUsize::new(0);
+            team.run(3, &|worker| {
+                if worker > 0 {
+                    woken.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                // The job stays open until they have come.
+                let begun = Instant::now();
+                while woken.load(Ordering::Relaxed) < 2 && begun.elapsed() < within {
+                    std::thread::sleep(Duration::from_micros(100));
+                }
             });
-            assert!(!workers.lock().unwrap().is_empty());
+            assert_eq!(woken.into_inner(), 2, "a job did not wake the sleepers");
         }
     }
 
@@ -349,5 +399,74 @@ mod tests {
             });
         });
         assert_eq!(sum.into_inner(), 64);
+    }
+
+    #[test]
+    fn of_several_panics_one_is_passed_on_and_the_others_are_not_dropped() {
+        /// A payload that panics when it is dropped.
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                resume_unwind(Box::new("dropped"));
+            }
+        }
+        let team = Team::new(3).unwrap();
+        let came = AtomicUsize::new(0);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            team.run(3, &|worker| {
+                if worker > 0 {
+                    came.fetch_add(1, Ordering::Relaxed);
+                    resume_unwind(Box::new(Bomb));
+                }
+                let begun = Instant::now();
+                while came.load(Ordering::Relaxed) < 2 && begun.elapsed() < Duration::from_secs(20)
+                {
+                    std::thread::yield_now();
+                }
+            });
+        }));
+        assert_eq!(came.into_inner(), 2);
+        let bomb = result.unwrap_err();
+        assert!(bomb.is::<Bomb>());
+        std::mem::forget(bomb);
+        let sum = AtomicUsize::new(0);
+        team.for_each(3, 10, |_, index| {
+            sum.fetch_add(index, Ordering::Relaxed);
+        });
+        assert_eq!(sum.into_inner(), 45);
+    }
+
+    #[test]
+    fn two_callers_share_a_team() {
+        let team = Team::new(3).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..ROUNDS / 10 {
+                        let done: Vec<AtomicUsize> = (0..7).map(|_| AtomicUsize::new(0)).collect();
+                        team.for_each(3, 7, |_, index| {
+                            done[index].fetch_add(1, Ordering::Relaxed);
+                        });
+                        assert!(done.iter().all(|d| d.load(Ordering::Relaxed) == 1));
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn runs_follow_one_another_and_end_with_the_last_task() {
+        for tasks in [0, 1, 2, 15, 16, 17, 1000, usize::MAX - 1, usize::MAX] {
+            for runs in 1..=MAX_RUNS {
+                let starts: Vec<usize> = (0..=runs)
+                    .map(|run| start_of_run(tasks, runs, run))
+                    .collect();
+                assert_eq!((starts[0], starts[runs]), (0, tasks));
+                for pair in starts.windows(2) {
+                    let length = pair[1].checked_sub(pair[0]).unwrap();
+                    assert!(length == tasks / runs || length == tasks / runs + 1);
+                }
+            }
+        }
     }
 }
