@@ -2,10 +2,7 @@
 //!
 //! In: f32 activations and matrices that are views of the file's bytes. Out: f32. Products quantize their input once to
 //! 8 bits (unless the weights are floats) and share it between all matrices and threads. Every output is summed in one
-//! fixed order: results are the same bits for any number of threads, and, up to [`FEW_COLUMNS`] columns, for any number
-//! of columns.
-
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! fixed order: results are the same bits for any number of threads and for any number of columns.
 
 use crate::attention::{Attention, AttentionScratch};
 use crate::cpu;
@@ -42,8 +39,6 @@ pub struct Compute {
     team: Team,
     threads: usize,
     threads_prompt: usize,
-    /// Threads that the last product used: what lies between products uses as many.
-    limit: AtomicUsize,
     scratch: gemm::Scratch,
     second: Vec<f32>,
     attention: AttentionScratch,
@@ -68,7 +63,6 @@ impl Compute {
             ready,
             threads: threads.min(team.threads()),
             threads_prompt: threads_prompt.min(team.threads()),
-            limit: AtomicUsize::new(threads),
             scratch: gemm::Scratch::new(team.threads()),
             second: Vec::new(),
             attention: AttentionScratch::default(),
@@ -112,13 +106,11 @@ impl Compute {
     }
 
     fn threads_for(&self, n: usize) -> usize {
-        let limit = if n <= FEW_COLUMNS {
+        if n <= FEW_COLUMNS {
             self.threads
         } else {
             self.threads_prompt
-        };
-        self.limit.store(limit, Ordering::Relaxed);
-        limit
+        }
     }
 
     /// Several products of one input: `x` holds `n` vectors, each as wide as every matrix has columns.
@@ -178,7 +170,7 @@ impl Compute {
         self.matmul(x, n, &mut products);
         let rows = out.len();
         let mut grids = [Grid::new(out, rows, 8192)];
-        let limit = self.limit.load(Ordering::Relaxed);
+        let limit = self.threads_for(n);
         let other = &*other;
         let floats = self.floats;
         self.team.strips(limit, &mut grids, |_, mut strip| {
@@ -201,15 +193,15 @@ impl Compute {
         }
     }
 
-    /// Calls `f` once for every number below `tasks`, on as many threads as the last product used.
+    /// Calls `f` once for every number below `tasks`, on the threads for prompts.
     pub fn parallel(&self, tasks: usize, f: impl Fn(usize) + Sync) {
-        self.share(self.limit.load(Ordering::Relaxed), tasks, f);
+        self.share(self.threads_prompt, tasks, f);
     }
 
     /// Cuts `out` into pieces of `piece` values and calls `f(first, values)` for each, `first` being the index of the
-    /// piece's first value, on as many threads as the last product used.
+    /// piece's first value, on the threads for prompts.
     pub fn pieces(&self, piece: usize, out: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync) {
-        let limit = self.limit.load(Ordering::Relaxed);
+        let limit = self.threads_prompt;
         let rows = out.len();
         let grid = Grid::new(out, rows, piece.max(1));
         let floats = self.floats;

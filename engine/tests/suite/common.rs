@@ -159,7 +159,7 @@ fn weight(name: &str, seed: u64, i: u64) -> f32 {
 /// The tensor type of this name.
 pub fn tensor_type(name: &str) -> TensorType {
     let quant = gristmill_kernels::QUANTS.iter().find(|q| q.name() == name);
-    TensorType::from_id(quant.unwrap().id).unwrap()
+    TensorType::from_id(quant.unwrap().id()).unwrap()
 }
 
 /// A model of f32 weights with its matrices stored as other types, where their rows are whole blocks of it; `kind` gives
@@ -172,7 +172,9 @@ pub fn quantized(bytes: &[u8], kind: impl Fn(usize) -> TensorType) -> Option<Arc
         .enumerate()
         .map(|(number, tensor)| {
             let kind = kind(number);
-            let block = gristmill_kernels::quant(kind.id()).unwrap().block_elements as u64;
+            let block = gristmill_kernels::quant(kind.id())
+                .unwrap()
+                .block_elements() as u64;
             if tensor.dims().len() > 1 && tensor.dims()[0].is_multiple_of(block) {
                 kind
             } else {

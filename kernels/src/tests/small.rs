@@ -46,7 +46,7 @@ fn equal(a: &[f32], b: &[f32]) -> bool {
 fn products(compute: &mut Compute, matrices: &[Matrix<'_>], x: &[f32], n: usize) -> Vec<Vec<f32>> {
     let mut outs: Vec<Vec<f32>> = matrices
         .iter()
-        .map(|matrix| vec![f32::INFINITY; n * matrix.rows])
+        .map(|matrix| vec![f32::INFINITY; n * matrix.rows()])
         .collect();
     let mut products: Vec<Product<'_>> = matrices
         .iter()
