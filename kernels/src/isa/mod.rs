@@ -46,6 +46,14 @@ pub const RUNS: usize = UNIT / RUN;
 pub const UNIT_GROUPS: usize = 16;
 
 /// An instruction set: how to know whether the CPU has it, and its micro-kernels.
+///
+/// Nobody else can make one, or say that a CPU has it:
+///
+/// ```compile_fail
+/// use gristmill_kernels::isa::Isa;
+/// let all: &[&'static Isa] = gristmill_kernels::ISAS;
+/// let forged = Isa { needs: &[], ..*all[all.len() - 1] };
+/// ```
 #[derive(Debug)]
 pub struct Isa {
     pub(crate) name: &'static str,
@@ -379,7 +387,12 @@ pub(crate) fn places(length: usize) -> [usize; RUNS] {
     places
 }
 
-/// An instruction set that this CPU has: its functions are safe to call.
+/// An instruction set that this CPU has: its functions are safe to call. It comes from [`Isa::ready`] alone:
+///
+/// ```compile_fail
+/// use gristmill_kernels::{ISAS, isa::{Ready, float::Floats}};
+/// let forged = Ready(ISAS[ISAS.len() - 1], Floats::PORTABLE);
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Ready(&'static Isa, float::Floats);
 

@@ -58,33 +58,33 @@ static IQ3_S_LEVELS: [i8; 64] = repeated(grid::IQ3_S_LEVELS, 8);
 
 #[inline(always)]
 unsafe fn load64<T>(at: *const T) -> __m512i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI, and the bytes of the blocks that are read.
     unsafe { _mm512_loadu_si512(at.cast()) }
 }
 
 #[inline(always)]
 unsafe fn load32(at: *const u8) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI, and the bytes of the blocks that are read.
     unsafe { _mm256_loadu_si256(at.cast()) }
 }
 
 #[inline(always)]
 unsafe fn long(at: *const u8) -> u64 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI, and the bytes of the blocks that are read.
     unsafe { at.cast::<u64>().read_unaligned() }
 }
 
 /// 32 words of a table of 64 by the six lowest bits of the indices.
 #[inline(always)]
 unsafe fn of_64(table: *const u16, indices: __m512i) -> __m512i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI, and the bytes of the blocks that are read.
     unsafe { _mm512_permutex2var_epi16(load64(table), indices, load64(table.add(32))) }
 }
 
 /// 32 words of a table of 256; the seventh bits of the indices are in `masks`, then the eighth.
 #[inline(always)]
 unsafe fn of_256(table: *const u16, indices: __m512i, masks: [u32; 2]) -> __m512i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI, and the bytes of the blocks that are read.
     unsafe {
         let low = _mm512_mask_blend_epi16(
             masks[0],
@@ -104,7 +104,7 @@ unsafe fn of_256(table: *const u16, indices: __m512i, masks: [u32; 2]) -> __m512
 #[inline(always)]
 unsafe fn of_512(table: *const u16, indices: __m512i, masks: [u32; 3]) -> __m512i {
     let [a, b, c] = masks;
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI, and the bytes of the blocks that are read.
     unsafe {
         let (low, high) = (
             of_256(table, indices, [a, b]),
@@ -117,28 +117,28 @@ unsafe fn of_512(table: *const u16, indices: __m512i, masks: [u32; 3]) -> __m512
 /// Which words have a bit set.
 #[inline(always)]
 unsafe fn with_bit(words: __m512i, bit: u32) -> u32 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI. Nothing is read from memory.
     unsafe { _mm512_test_epi16_mask(words, _mm512_set1_epi16(1 << bit)) }
 }
 
 /// 32 bytes as words.
 #[inline(always)]
 unsafe fn words(bytes: __m256i) -> __m512i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI. Nothing is read from memory.
     unsafe { _mm512_cvtepu8_epi16(bytes) }
 }
 
 /// 0, 1, 2 and so on, eight bytes each.
 #[inline(always)]
 unsafe fn counted() -> __m512i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI. Nothing is read from memory.
     unsafe { _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7) }
 }
 
 /// Codes 64 · `part` and on, without signs, of points of eight.
 #[inline(always)]
 unsafe fn levels_of_eights(points: __m512i, part: usize, levels: &[i8; 64]) -> __m512i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI; the table is as long as the load.
     unsafe {
         // A point to eight bytes.
         let from = _mm512_add_epi64(counted(), _mm512_set1_epi64(8 * part as i64));
@@ -152,7 +152,7 @@ unsafe fn levels_of_eights(points: __m512i, part: usize, levels: &[i8; 64]) -> _
 /// The same of points of four, of which there are two vectors.
 #[inline(always)]
 unsafe fn levels_of_fours(points: [__m512i; 2], part: usize, levels: &[i8; 64]) -> __m512i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI; the table is as long as the load.
     unsafe {
         // Two points to eight bytes.
         let from = _mm512_add_epi64(counted(), _mm512_set1_epi64(8 * (part % 2) as i64));
@@ -166,7 +166,7 @@ unsafe fn levels_of_fours(points: [__m512i; 2], part: usize, levels: &[i8; 64]) 
 /// Run `run` of the 64 magnitudes it is in, negative where bits of `signs` are set.
 #[inline(always)]
 unsafe fn signed_run(magnitudes: __m512i, signs: u64, run: usize) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI. Nothing is read from memory.
     unsafe {
         let signed = _mm512_mask_sub_epi8(magnitudes, signs, _mm512_setzero_si512(), magnitudes);
         if run.is_multiple_of(2) {
@@ -181,7 +181,7 @@ unsafe fn signed_run(magnitudes: __m512i, signs: u64, run: usize) -> __m256i {
 /// the number of negative ones even.
 #[inline(always)]
 unsafe fn even_signs(sevens: __m256i, part: usize) -> u64 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI. Nothing is read from memory.
     unsafe {
         // A matrix over the field of two elements, a row a bit: each of the seven by itself, then their sum.
         let matrix = _mm256_set1_epi64x(0x0102_0408_1020_407f);
@@ -212,12 +212,12 @@ macro_rules! vbmi {
             const BIAS: Option<u8> = <super::layouts::$name as Layout>::BIAS;
             #[inline(always)]
             unsafe fn head(unit: *const u8) -> Head {
-                // SAFETY: see the head of the file.
+                // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI, and the bytes of the blocks that are read.
                 unsafe { <super::layouts::$name as Layout>::head(unit) }
             }
             #[inline(always)]
             unsafe fn codes($unit: *const u8, $run: usize) -> __m256i {
-                // SAFETY: see the head of the file.
+                // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI, and the bytes of the blocks that are read.
                 unsafe { $codes }
             }
         }
@@ -249,7 +249,7 @@ vbmi!(IQ2_XS, |unit, run| {
 /// 32 points of IQ3_XXS.
 #[inline(always)]
 unsafe fn iq3_xxs_points(at: *const u8) -> __m512i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI, and the bytes of the blocks that are read.
     unsafe {
         let indices = words(load32(at));
         of_256(
@@ -263,7 +263,7 @@ unsafe fn iq3_xxs_points(at: *const u8) -> __m512i {
 /// 32 points of IQ3_S, with the ninth bits of their indices.
 #[inline(always)]
 unsafe fn iq3_s_points(at: *const u8, ninth: u32) -> __m512i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI, and the bytes of the blocks that are read.
     unsafe {
         let indices = words(load32(at));
         let masks = [with_bit(indices, 6), with_bit(indices, 7), ninth];

@@ -9,7 +9,7 @@ use crate::quant::grid;
 /// Four points of eight elements.
 #[inline(always)]
 unsafe fn eights<const N: usize>(points: &[[i8; 8]; N], indices: [usize; 4]) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C; indices have no more bits than the grid has points for.
     unsafe {
         let point = |index: usize| points.as_ptr().add(index).cast::<i64>().read_unaligned();
         let [a, b, c, d] = indices;
@@ -20,7 +20,7 @@ unsafe fn eights<const N: usize>(points: &[[i8; 8]; N], indices: [usize; 4]) -> 
 /// Eight points of four elements.
 #[inline(always)]
 unsafe fn fours<const N: usize>(points: &[[i8; 4]; N], indices: [usize; 8]) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C; indices have no more bits than the grid has points for.
     unsafe {
         let point = |index: usize| points.as_ptr().add(index).cast::<i32>().read_unaligned();
         let [a, b, c, d, e, f, g, h] = indices;
@@ -32,27 +32,27 @@ unsafe fn fours<const N: usize>(points: &[[i8; 4]; N], indices: [usize; 8]) -> _
 
 #[inline(always)]
 unsafe fn word(at: *const u8) -> u32 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe { at.cast::<u32>().read_unaligned() }
 }
 
 #[inline(always)]
 unsafe fn long(at: *const u8) -> i64 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe { at.cast::<i64>().read_unaligned() }
 }
 
 /// Factors of 1 and -1 by a sign bit each, 32 at `bits`.
 #[inline(always)]
 unsafe fn signs(bits: *const u8) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe { _mm256_or_si256(bit_masks(bits), _mm256_set1_epi8(1)) }
 }
 
 /// Factors of 1 and -1 by seven sign bits for each eight; the eighth sign makes the number of negative ones even.
 #[inline(always)]
 unsafe fn even_signs(sevens: [usize; 4]) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe { eights(&grid::EVEN_FACTORS, sevens) }
 }
 
@@ -64,12 +64,12 @@ macro_rules! split {
             const SPLIT: bool = true;
             #[inline(always)]
             unsafe fn head($unit: *const u8) -> Head {
-                // SAFETY: see the head of the file.
+                // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
                 unsafe { $head }
             }
             #[inline(always)]
             unsafe fn codes(unit: *const u8, run: usize) -> __m256i {
-                // SAFETY: see the head of the file.
+                // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
                 unsafe {
                     let [magnitudes, signs] = Self::split(unit, run);
                     _mm256_sign_epi8(magnitudes, signs)
@@ -77,7 +77,7 @@ macro_rules! split {
             }
             #[inline(always)]
             unsafe fn split($at: *const u8, $run: usize) -> [__m256i; 2] {
-                // SAFETY: see the head of the file.
+                // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
                 unsafe { $magnitudes_and_signs }
             }
         }
@@ -87,7 +87,7 @@ macro_rules! split {
 /// Four times seven bits of a word.
 #[inline(always)]
 unsafe fn sevens_of_word(at: *const u8) -> [usize; 4] {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     let word = unsafe { word(at) } as usize;
     [
         word & 127,
@@ -100,7 +100,7 @@ unsafe fn sevens_of_word(at: *const u8) -> [usize; 4] {
 /// Eight scales: `factor` times the half at `unit`, times the odd numbers 2 · v + 1 for what is in the upper four bits.
 #[inline(always)]
 unsafe fn odd_multiples(words: __m256i, unit: *const u8, factor: f32) -> Head {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe {
         let odd = _mm256_or_si256(_mm256_srli_epi32::<27>(words), _mm256_set1_epi32(1));
         let scale = times(splat_half(unit), factor);
@@ -112,7 +112,7 @@ unsafe fn odd_multiples(words: __m256i, unit: *const u8, factor: f32) -> Head {
 /// `unit`.
 #[inline(always)]
 unsafe fn odd_nibbles(unit: *const u8, nibbles: *const u8) -> Head {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe {
         let odd = odd_of_nibbles(_mm_cvtsi64_si128(long(nibbles)));
         Head {
@@ -125,7 +125,7 @@ unsafe fn odd_nibbles(unit: *const u8, nibbles: *const u8) -> Head {
 /// 2 · v + 1 for nibbles v of eight bytes, the lower one first.
 #[inline(always)]
 unsafe fn odd_of_nibbles(bytes: __m128i) -> __m128i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe {
         let mask = _mm_set1_epi8(30);
         let low = _mm_and_si128(_mm_slli_epi16::<1>(bytes), mask);

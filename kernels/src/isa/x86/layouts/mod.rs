@@ -27,11 +27,11 @@ pub trait Layout: Blocks {
 
     /// Scales and mins of the unit at `unit`.
     /// # Safety
-    /// See the head of this file.
+    /// The CPU must have AVX2, FMA and F16C; at `unit` lie the bytes of a whole unit.
     unsafe fn head(unit: *const u8) -> Head;
     /// The same, where shuffles of AVX-512 gather it faster.
     /// # Safety
-    /// See the head of this file; AVX-512 F, BW and VL.
+    /// As `head`; the CPU must have AVX-512 F, BW and VL too.
     #[inline(always)]
     unsafe fn head_512(unit: *const u8) -> Head {
         // SAFETY: the caller's promise.
@@ -39,11 +39,11 @@ pub trait Layout: Blocks {
     }
     /// Codes 32 · `run` and on.
     /// # Safety
-    /// See the head of this file.
+    /// The CPU must have AVX2, FMA and F16C; at `unit` lie the bytes of a whole unit.
     unsafe fn codes(unit: *const u8, run: usize) -> __m256i;
     /// The magnitudes of signed codes, and bytes with their signs (0 where a code is 0).
     /// # Safety
-    /// See the head of this file.
+    /// The CPU must have AVX2, FMA and F16C; at `unit` lie the bytes of a whole unit.
     #[inline(always)]
     unsafe fn split(unit: *const u8, run: usize) -> [__m256i; 2] {
         // SAFETY: the caller's promise.
@@ -56,39 +56,39 @@ pub trait Layout: Blocks {
 
 #[inline(always)]
 unsafe fn load16(at: *const u8) -> __m128i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe { _mm_loadu_si128(at.cast()) }
 }
 
 #[inline(always)]
 unsafe fn load32(at: *const u8) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe { _mm256_loadu_si256(at.cast()) }
 }
 
 #[inline(always)]
 unsafe fn load64(at: *const u8) -> __m512i {
-    // SAFETY: see the head of the file; AVX-512 F.
+    // SAFETY: the caller's promise: AVX-512 F, and the bytes of the blocks that are read.
     unsafe { _mm512_loadu_si512(at.cast()) }
 }
 
 #[inline(always)]
 unsafe fn half_at(at: *const u8) -> i16 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe { at.cast::<i16>().read_unaligned() }
 }
 
 /// One half-precision number in all lanes.
 #[inline(always)]
 unsafe fn splat_half(at: *const u8) -> __m256 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe { _mm256_cvtph_ps(_mm_set1_epi16(half_at(at))) }
 }
 
 /// Eight half-precision numbers, `step` bytes apart.
 #[inline(always)]
 unsafe fn halves(at: *const u8, step: usize) -> __m256 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe {
         _mm256_cvtph_ps(_mm_setr_epi16(
             half_at(at),
@@ -106,7 +106,7 @@ unsafe fn halves(at: *const u8, step: usize) -> __m256 {
 /// 16 bytes to 32 nibbles: the low ones, then the high ones.
 #[inline(always)]
 unsafe fn nibbles(at: *const u8) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe {
         let both = _mm256_broadcastsi128_si256(load16(at));
         let shifted = _mm256_srlv_epi64(both, _mm256_setr_epi64x(0, 0, 4, 4));
@@ -117,7 +117,7 @@ unsafe fn nibbles(at: *const u8) -> __m256i {
 /// 32 bits to bytes of all ones or none.
 #[inline(always)]
 unsafe fn bit_masks(at: *const u8) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe {
         let bits = _mm256_set1_epi32(at.cast::<i32>().read_unaligned());
         // Each byte of bits to the eight lanes that take one bit of it.
@@ -136,19 +136,19 @@ unsafe fn bit_masks(at: *const u8) -> __m256i {
 /// 32 bits to bytes of 0 or 16.
 #[inline(always)]
 unsafe fn fifth_bits(at: *const u8) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe { masked(bit_masks(at), 16) }
 }
 
 #[inline(always)]
 unsafe fn zero2() -> [__m256; 2] {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe { [_mm256_setzero_ps(); 2] }
 }
 
 #[inline(always)]
 unsafe fn times(scales: __m256, factor: f32) -> __m256 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe { _mm256_mul_ps(scales, _mm256_set1_ps(factor)) }
 }
 
@@ -159,19 +159,19 @@ macro_rules! small {
             const BIAS: Option<u8> = $bias;
             #[inline(always)]
             unsafe fn head($at: *const u8) -> Head {
-                // SAFETY: see the head of the file.
+                // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
                 unsafe { $head }
             }
             $(
                 #[inline(always)]
                 unsafe fn head_512($at: *const u8) -> Head {
-                    // SAFETY: see the head of the file.
+                    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
                     unsafe { $head_512 }
                 }
             )?
             #[inline(always)]
             unsafe fn codes(unit: *const u8, run: usize) -> __m256i {
-                // SAFETY: see the head of the file.
+                // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
                 unsafe {
                     let $block = unit.add(run * Self::BYTES);
                     $codes
@@ -184,7 +184,7 @@ macro_rules! small {
 /// Scales and no mins.
 #[inline(always)]
 unsafe fn only(scales: __m256) -> Head {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe {
         Head {
             scales: [scales; 2],
@@ -196,7 +196,7 @@ unsafe fn only(scales: __m256) -> Head {
 /// A scale and an added minimum, side by side: one load brings both.
 #[inline(always)]
 unsafe fn with_added(at: *const u8, step: usize) -> Head {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe {
         let low = _mm_setr_epi32(
             at.cast::<i32>().read_unaligned(),
@@ -220,7 +220,7 @@ unsafe fn with_added(at: *const u8, step: usize) -> Head {
 /// Halves to scales and what is added; mins are taken off.
 #[inline(always)]
 unsafe fn scales_and_added(scales: __m128i, added: __m128i) -> Head {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe {
         // The sign bit of a half turned.
         let mins = _mm_xor_si128(added, _mm_set1_epi16(i16::MIN));
@@ -235,7 +235,7 @@ unsafe fn scales_and_added(scales: __m128i, added: __m128i) -> Head {
 /// 64 from byte 80 on.
 #[inline(always)]
 unsafe fn fifth_pairs(at: *const u8) -> Head {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe {
         let (first, second) = (load64(at), load64(at.add(80)));
         // Scales of both, then mins of both; the sixth bit of an index chooses the second.
@@ -253,7 +253,7 @@ unsafe fn fifth_pairs(at: *const u8) -> Head {
 /// As [`halves`] for blocks of 18 bytes: every ninth half of 128 bytes.
 #[inline(always)]
 unsafe fn ninth_halves(at: *const u8) -> __m256 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe {
         let words = _mm512_castsi128_si512(_mm_setr_epi16(0, 9, 18, 27, 36, 45, 54, 63));
         let halves = _mm512_permutex2var_epi16(load64(at), words, load64(at.add(64)));
@@ -290,7 +290,7 @@ small!(MXFP4, bias: None,
 /// 2 to the power of `byte − 128` for eight bytes, `step` apart, see `quant::mxfp4`.
 #[inline(always)]
 unsafe fn half_powers(at: *const u8, step: usize) -> __m256 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe {
         let exponent = |block: usize| i32::from(*at.add(block * step));
         let exponents = _mm256_setr_epi32(
@@ -314,7 +314,7 @@ unsafe fn half_powers(at: *const u8, step: usize) -> __m256 {
 /// Nibbles to what a table has for them.
 #[inline(always)]
 unsafe fn looked_up(table: &[i8; 16], nibbles: __m256i) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C; the table is as long as the load.
     unsafe {
         let table = _mm256_broadcastsi128_si256(load16(table.as_ptr().cast()));
         _mm256_shuffle_epi8(table, nibbles)
@@ -324,7 +324,7 @@ unsafe fn looked_up(table: &[i8; 16], nibbles: __m256i) -> __m256i {
 /// The 6-bit scales and mins of Q4_K and Q5_K (see `quant/q4_k.rs`): scales in bytes 0 to 7, mins in the others.
 #[inline(always)]
 unsafe fn k_scales(unit: *const u8) -> Head {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe {
         // The block begins with two halves and three words. Four scales are the lower six bits of the first word, four mins
         // those of the second; of the others, the third word has the lower nibbles, the first two have the upper two bits.
@@ -353,7 +353,7 @@ unsafe fn k_scales(unit: *const u8) -> Head {
 /// Sixteen bytes as floats, signed: those at even places, then the others.
 #[inline(always)]
 unsafe fn signed_bytes(bytes: __m128i, scale: __m256) -> [__m256; 2] {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe {
         let order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
         let bytes = _mm_shuffle_epi8(bytes, order);
@@ -366,7 +366,7 @@ unsafe fn signed_bytes(bytes: __m128i, scale: __m256) -> [__m256; 2] {
 /// Sixteen values in order to those at even places, then the others.
 #[inline(always)]
 unsafe fn even_then_odd([low, high]: [__m256; 2]) -> [__m256; 2] {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe {
         let ordered = |v| _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(_mm256_castps_pd(v)));
         [
@@ -383,12 +383,12 @@ macro_rules! large {
             const BIAS: Option<u8> = $bias;
             #[inline(always)]
             unsafe fn head($unit: *const u8) -> Head {
-                // SAFETY: see the head of the file.
+                // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
                 unsafe { $head }
             }
             #[inline(always)]
             unsafe fn codes($at: *const u8, $run: usize) -> __m256i {
-                // SAFETY: see the head of the file.
+                // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
                 unsafe { $codes }
             }
         }
@@ -398,20 +398,20 @@ macro_rules! large {
 /// Bytes shifted right by `count` bits (bits of a neighbour come in: mask them).
 #[inline(always)]
 unsafe fn right(bytes: __m256i, count: usize) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe { _mm256_srl_epi16(bytes, _mm_cvtsi32_si128(count as i32)) }
 }
 
 /// As [`right`], to the left.
 #[inline(always)]
 unsafe fn left(bytes: __m256i, count: usize) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe { _mm256_sll_epi16(bytes, _mm_cvtsi32_si128(count as i32)) }
 }
 
 #[inline(always)]
 unsafe fn masked(bytes: __m256i, mask: i8) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe { _mm256_and_si256(bytes, _mm256_set1_epi8(mask)) }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 /// Eight blocks of 32 with a half each, in blocks of more: `blocks` of them, `step` bytes apart, each for all its groups.
 #[inline(always)]
 unsafe fn shared_halves(unit: *const u8, blocks: usize, step: usize) -> __m256 {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
     unsafe {
         let half = |run: usize| half_at(unit.add(run * blocks / 8 * step));
         let halves = _mm_setr_epi16(
@@ -52,7 +52,7 @@ large!(TQ1_0, bias: Some(1),
 #[inline(always)]
 unsafe fn times_power_of_3(mut bytes: __m256i, power: usize) -> __m256i {
     for _ in 0..power {
-        // SAFETY: see the head of the file.
+        // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
         bytes = unsafe { _mm256_add_epi8(bytes, _mm256_add_epi8(bytes, bytes)) };
     }
     bytes
@@ -61,7 +61,7 @@ unsafe fn times_power_of_3(mut bytes: __m256i, power: usize) -> __m256i {
 /// The first base-3 digit of each byte as a fraction of 256: 1 from 86 on, 2 from 171 on.
 #[inline(always)]
 unsafe fn first_digits(bytes: __m256i) -> __m256i {
-    // SAFETY: see the head of the file.
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe {
         let one = _mm256_set1_epi8(1);
         let above =
