@@ -103,24 +103,19 @@ fn shapes(ready: Ready) -> Table {
     }
     let rest = [
         (
-            format!("float weights, 1 to {FEW_COLUMNS} columns"),
+            "float weights".to_owned(),
             format!("dots of {lanes}"),
             "nothing is rounded to 8 bits",
         ),
         (
-            "float weights, more columns".to_owned(),
-            format!("tiles of {lanes}"),
-            "rows become f32 once for all columns",
-        ),
-        (
             format!("attention, 1 to {FEW_QUERIES} queries"),
-            format!("chunks of the cache, {lanes}"),
+            format!("chunks of the cache on all threads, {lanes}"),
             "a key is read once for all heads that share it",
         ),
         (
             "attention, more queries".to_owned(),
-            format!("tiles and a running softmax, {lanes}"),
-            "memory does not grow with the square of the prompt",
+            format!("queries on all threads, {lanes}"),
+            "the same sums; memory does not grow with the square of the prompt",
         ),
         (
             "norms, rope, softmax, activations".to_owned(),
@@ -142,7 +137,7 @@ fn explained(ready: Ready, way: Path, columns: usize) -> (String, &'static str) 
             format!("fused dots, {}", multiplies.dots),
             match columns {
                 1 => "reading is the limit: unpacked in registers, nothing stored",
-                _ => "weights are read once; each column has the bits it has alone",
+                _ => "weights are read once for all columns",
             },
         ),
         Path::UnpackedDot => (
@@ -154,7 +149,7 @@ fn explained(ready: Ready, way: Path, columns: usize) -> (String, &'static str) 
                 "tiles of {rows} rows x {columns} columns, {}",
                 multiplies.tiles
             ),
-            "multiplying is the limit: unpacked once for all columns",
+            "multiplying is the limit: unpacked once for all columns; the same bits",
         ),
         Path::Floats => ("float multiply-adds".to_owned(), "the weights are floats"),
     }

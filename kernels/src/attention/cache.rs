@@ -1,6 +1,6 @@
 //! The rows of a key/value cache, f32, f16 or q8_0, and their way to f32.
 
-use crate::isa::float::Simd;
+use crate::isa::float::{Rows, Simd};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
@@ -32,6 +32,19 @@ pub(super) struct HeadRows {
     pub width: usize,
 }
 
+impl HeadRows {
+    /// Floats from one widened row to the next: not a multiple of 128, so that the same columns of many rows don't meet in
+    /// a few sets of the first-level cache.
+    pub(super) fn step(&self) -> usize {
+        self.width
+            + if self.width.is_multiple_of(128) {
+                16
+            } else {
+                0
+            }
+    }
+}
+
 impl CacheRows<'_> {
     /// Panics unless there are `rows` rows of `dim`.
     pub(super) fn check(&self, rows: usize, dim: usize) {
@@ -52,24 +65,19 @@ impl CacheRows<'_> {
         );
     }
 
-    /// Widens the rows of `positions` of one head into `out`, rows of `width` whose end is zero.
+    /// Widens the rows of `positions` of one head into `out`, rows of `width` whose end is zero, a step apart.
     #[inline(always)]
-    pub(super) fn widen<S: Simd>(
-        &self,
-        s: S,
-        head: HeadRows,
-        positions: Range<usize>,
-        out: &mut [f32],
-    ) {
+    fn widen<S: Simd>(&self, s: S, head: HeadRows, positions: Range<usize>, out: &mut [f32]) {
+        let step = head.step();
         let HeadRows {
             head,
             capacity,
             dim,
             width,
         } = head;
-        for (position, out) in positions.zip(out.chunks_exact_mut(width)) {
+        for (position, out) in positions.zip(out.chunks_exact_mut(step)) {
             let row = head * capacity + position % capacity;
-            let (out, padding) = out.split_at_mut(dim);
+            let (out, padding) = out[..width].split_at_mut(dim);
             padding.fill(0.0);
             match self {
                 CacheRows::F32(x) => out.copy_from_slice(&x[row * dim..(row + 1) * dim]),
@@ -102,23 +110,48 @@ impl CacheRows<'_> {
     }
 }
 
-/// Runs of rows as they lie in the cache, without a copy: for f32 and f16, where the width is the row itself.
+/// Rows of one head, as they lie in the cache or widened.
 #[derive(Clone, Copy)]
-pub(super) enum Direct<'a> {
-    F32(&'a [f32]),
-    F16(&'a [u16]),
+pub(super) enum Tile<'a> {
+    F32(Rows<'a, f32>),
+    F16(Rows<'a, f16>),
 }
 
 impl<'a> CacheRows<'a> {
-    /// The rows of `positions` and of whatever follows, if they can be read in place.
-    pub(super) fn direct(&self, head: HeadRows, positions: Range<usize>) -> Option<Direct<'a>> {
+    /// The rows of `positions`, as they lie in the cache if they follow one another there, need no padding and are f32, or
+    /// f16 and may be left `in_place`; otherwise widened into `buffer`.
+    #[inline(always)]
+    pub(super) fn tile<'b, S: Simd>(
+        &self,
+        s: S,
+        head: HeadRows,
+        positions: Range<usize>,
+        in_place: bool,
+        buffer: &'b mut [f32],
+    ) -> Tile<'b>
+    where
+        'a: 'b,
+    {
+        let width = head.width;
         let slot = positions.start % head.capacity;
-        let whole = head.dim == head.width && slot + positions.len() <= head.capacity;
+        let together = head.dim == width && slot + positions.len() <= head.capacity;
         let start = (head.head * head.capacity + slot) * head.dim;
         match *self {
-            CacheRows::F32(x) if whole => Some(Direct::F32(&x[start..])),
-            CacheRows::F16(x) if whole => Some(Direct::F16(x[start..].reinterpret_cast())),
-            _ => None,
+            CacheRows::F32(x) if together => Tile::F32(Rows {
+                data: &x[start..],
+                width,
+            }),
+            CacheRows::F16(x) if in_place && together => Tile::F16(Rows {
+                data: &x[start..],
+                width,
+            }),
+            _ => {
+                self.widen(s, head, positions, buffer);
+                Tile::F32(Rows {
+                    data: buffer,
+                    width: head.step(),
+                })
+            }
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Attention of a run of queries over a cache of keys and values.
 //!
-//! Two ways through, chosen by the number of queries. Few (`decode`): the cache is cut into chunks that threads take
-//! one by one; a key or value row is read once for all query heads that share it. Many (`prefill`): queries lie in
-//! the lanes of vectors, keys pass by in tiles with a running softmax (arXiv:2205.14135), so memory does not grow with
-//! the context. Cache rows of any type are widened to f32 in cache-sized pieces; the arithmetic knows f32 only.
+//! Rows (query × head) meet the cache in chunks of positions, with the same arithmetic ([`softmax`]) in two ways through
+//! that differ in what a task is: one chunk for all queries where they are few (`decode`), some queries for all chunks
+//! where they are many (`prefill`). A key or value row is read once for all query heads that share it, and widened to f32
+//! on the way; the arithmetic knows f32 only.
 //!
-//! Where chunks and tiles begin depends on positions alone, and sums run in ascending order of position: results are
-//! the same bits for any number of threads, and up to [`FEW_QUERIES`] queries for any split into batches.
+//! Where chunks begin depends on positions alone, and each row's sums have one order: results are the same bits for any
+//! number of threads and for any split of the queries into calls. (AVX2 and AVX-512 agree, too. The portable set may not:
+//! it has no fused multiply-add on x86.)
 
 mod cache;
 mod decode;
 mod prefill;
+mod softmax;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +23,7 @@ use std::ops::Range;
 pub use cache::CacheRows;
 use cache::HeadRows;
 
-/// Up to so many queries go the way of generation.
+/// Up to this many queries are shared out to threads by chunks of the cache, more by queries. Only speed depends on it.
 pub const FEW_QUERIES: usize = 16;
 
 /// Fewer multiply-adds than this are not worth waking other threads for.

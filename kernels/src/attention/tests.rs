@@ -210,6 +210,49 @@ impl Setup {
         out
     }
 
+    /// The same queries in calls of at most `batch`, over the same cache. (Only with `causal`: otherwise a query sees those
+    /// of its call.)
+    fn run_in_batches(&self, floats: Floats, threads: usize, batch: usize) -> Vec<f32> {
+        let c = self.case;
+        let (q_row, out_row) = (c.heads * c.key_dim, c.heads * c.value_dim);
+        let mut out = vec![f32::NAN; c.n * out_row];
+        let parallel = |tasks: usize, f: &(dyn Fn(usize) + Sync)| on_threads(threads, tasks, f);
+        let mut scratch = AttentionScratch::default();
+        for start in (0..c.n).step_by(batch) {
+            let n = batch.min(c.n - start);
+            let attention = Attention {
+                first_position: c.first + start,
+                ..self.attention()
+            };
+            let q = &self.q[start * q_row..(start + n) * q_row];
+            let out = &mut out[start * out_row..(start + n) * out_row];
+            attention.run(floats, &mut scratch, &parallel, q, n, out);
+        }
+        out
+    }
+
+    /// However the queries are shared out to calls, and these to threads, a query's bits are the same; so are those of the
+    /// two sets with fused multiply-adds.
+    fn check_bits(&self, what: &str) {
+        let bits = |out: Vec<f32>| out.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+        let mut fused = None;
+        for floats in Floats::all() {
+            let name = floats.name();
+            let want = bits(self.run(floats, 1));
+            assert!(want == bits(self.run(floats, 3)), "{what}, {name}, threads");
+            if self.case.causal {
+                for batch in [1, 2, 5, 16, 17, 33] {
+                    let got = bits(self.run_in_batches(floats, 1 + batch % 2, batch));
+                    assert!(want == got, "{what}, {name}, batches of {batch}");
+                }
+            }
+            if floats != Floats::PORTABLE {
+                let first = fused.get_or_insert_with(|| want.clone());
+                assert!(*first == want, "{what}, {name}, not as the other set");
+            }
+        }
+    }
+
     /// Compares every instruction set with the definition.
     fn check(&self, what: &str) {
         let want = self.exact();
@@ -431,73 +474,113 @@ fn threads_do_not_change_a_bit() {
 
 #[test]
 fn batches_do_not_change_a_bit() {
-    // Around the place where the chunk length changes (2048), too.
-    for (first, capacity, window) in [
-        (0, 600, None),
-        (100, 600, None),
-        (190, 600, Some(70)),
-        (2040, 2100, None),
-        (500, 128, Some(60)),
-    ] {
-        for (heads, kv_heads) in [(6, 2), (3, 3), (8, 1)] {
+    let case = Case { n: 70, ..PLAIN };
+    for keys in ["f32", "f16", "q8_0"] {
+        for values in ["f32", "f16", "q8_0"] {
+            let kinds = (keys, values);
+            Setup::new(Case { kinds, ..case }).check_bits(&format!("{keys}/{values}"));
+        }
+    }
+    for (heads, kv_heads) in [(6, 2), (3, 3), (8, 1), (1, 1)] {
+        for key_dim in [40, 64, 128] {
+            let value_dim = if key_dim == 40 { 72 } else { key_dim };
             let case = Case {
                 heads,
                 kv_heads,
-                n: 16,
-                first,
-                capacity,
-                window,
-                kinds: ("f16", "q8_0"),
-                ..PLAIN
+                key_dim,
+                value_dim,
+                kinds: ("f16", "f16"),
+                ..case
             };
-            let all = Setup::new(case);
-            for floats in Floats::all() {
-                let together = all.run(floats, 1);
-                for batch in [1, 3, 4] {
-                    let mut apart = Vec::new();
-                    for start in (0..16).step_by(batch) {
-                        let n = batch.min(16 - start);
-                        let mut some = Setup::new(Case {
-                            n,
-                            first: first + start,
-                            ..case
-                        });
-                        let row = heads * case.key_dim;
-                        some.q = all.q[start * row..(start + n) * row].to_vec();
-                        apart.extend(some.run(floats, 2));
-                    }
-                    assert_eq!(
-                        together,
-                        apart,
-                        "batches of {batch} at {first}, {}",
-                        floats.name()
-                    );
-                }
-            }
+            Setup::new(case).check_bits(&format!("{heads}/{kv_heads} heads of {key_dim}"));
+        }
+    }
+    for window in [1, 7, 31, 65, 100] {
+        let window = Some(window);
+        Setup::new(Case { window, ..case }).check_bits(&format!("window {window:?}"));
+    }
+    let sinks = true;
+    Setup::new(Case { sinks, ..case }).check_bits("sinks");
+    let slopes = true;
+    Setup::new(Case { slopes, ..case }).check_bits("slopes");
+    let softcap = Some(5.0);
+    Setup::new(Case { softcap, ..case }).check_bits("softcap");
+    Setup::new(Case {
+        slopes,
+        softcap,
+        sinks,
+        window: Some(40),
+        ..case
+    })
+    .check_bits("all of them");
+    let causal = false;
+    for n in [1, 16, 17, 33] {
+        for window in [None, Some(20)] {
+            let case = Case {
+                n,
+                window,
+                causal,
+                ..case
+            };
+            Setup::new(case).check_bits(&format!("looking ahead, {n}, {window:?}"));
         }
     }
 }
 
 #[test]
-fn long_prompts_do_not_depend_on_their_split() {
-    let all = Setup::new(Case {
-        n: 200,
-        kinds: ("f16", "f16"),
-        ..PLAIN
-    });
-    for floats in Floats::all() {
-        let together = all.run(floats, 1);
-        let mut apart = Vec::new();
-        for (start, n) in [(0, 70), (70, 17), (87, 113)] {
-            let mut some = Setup::new(Case {
-                n,
-                first: PLAIN.first + start,
-                ..all.case
-            });
-            some.q = all.q[start * 384..(start + n) * 384].to_vec();
-            apart.extend(some.run(floats, 1));
+fn batches_do_not_change_a_bit_of_long_contexts_and_rings() {
+    // From the start, where spans become longer (2048), and around a ring.
+    for (first, capacity, window) in [
+        (0, 600, None),
+        (2040, 2200, None),
+        (2590, 2700, None),
+        (2600, 2700, Some(700)),
+        (500, 256, Some(60)),
+    ] {
+        Setup::new(Case {
+            n: 70,
+            first,
+            capacity,
+            window,
+            kinds: ("f16", "q8_0"),
+            ..PLAIN
+        })
+        .check_bits(&format!("from {first}"));
+    }
+}
+
+/// A query that is computed alone and one that is computed with others of its call see the same: looking ahead, the calls
+/// can't be smaller, so the heads are.
+#[test]
+fn a_head_alone_is_the_head_among_others() {
+    for (n, causal) in [(5, true), (16, false), (17, false), (40, false)] {
+        let all = Setup::new(Case {
+            heads: 4,
+            kv_heads: 1,
+            n,
+            causal,
+            ..PLAIN
+        });
+        for floats in Floats::all() {
+            let together = all.run(floats, 1);
+            for head in 0..4 {
+                let mut alone = Setup::new(Case {
+                    heads: 1,
+                    kv_heads: 1,
+                    ..all.case
+                });
+                let rows = all.q.chunks_exact(64).skip(head).step_by(4);
+                alone.q = rows.flatten().copied().collect();
+                let want: Vec<f32> = together
+                    .chunks_exact(64)
+                    .skip(head)
+                    .step_by(4)
+                    .flatten()
+                    .copied()
+                    .collect();
+                assert!(alone.run(floats, 1) == want, "{} {n} {head}", floats.name());
+            }
         }
-        assert_eq!(together, apart);
     }
 }
 

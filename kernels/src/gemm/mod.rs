@@ -229,17 +229,14 @@ impl Job<'_> {
         let floats = self.hands.floats;
         if self.n <= FEW_COLUMNS {
             self.strips_of_bytes(grids);
-            self.run(grids, |worker, weights, strip| {
-                float::few(floats, &mut worker.floats, weights, self.x, strip);
-            });
         } else {
             for grid in &mut *grids {
-                grid.set_strip_rows(2 * floats.lanes());
+                grid.set_strip_rows(float::STRIP_ROWS);
             }
-            self.run(grids, |worker, weights, strip| {
-                float::many(floats, &mut worker.floats, weights, self.x, strip);
-            });
         }
+        self.run(grids, |worker, weights, strip| {
+            float::product(floats, &mut worker.floats, weights, self.x, strip);
+        });
     }
 }
 

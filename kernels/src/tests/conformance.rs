@@ -181,6 +181,47 @@ fn float_weights_are_not_rounded() {
     }
 }
 
+/// The number of columns and of threads doesn't change a bit of products with float weights, nor does it matter whether
+/// AVX2 or AVX-512 computes them.
+#[test]
+fn float_products_do_not_depend_on_the_number_of_columns() {
+    use crate::isa::float::Floats;
+    let bits = |out: &[f32]| out.iter().map(|v| v.to_bits()).collect::<Vec<u32>>();
+    for quant in QUANTS.iter().filter(|quant| quant.codes.is_none()) {
+        let mut random = Random(37);
+        // Whole vectors and not, one depth and more; also a matrix that isn't aligned as its elements are.
+        for (rows, cols, shift) in [(70, 640, 0), (37, 1100, 0), (9, 2049, 0), (33, 77, 1)] {
+            let mut bytes = vec![0; shift];
+            bytes.extend(blocks(quant, rows * cols, &mut random, None));
+            let matrix = Matrix::new(quant, rows, cols, &bytes[shift..]).unwrap();
+            let x: Vec<f32> = (0..64 * cols).map(|_| random.normal()).collect();
+            let mut fused: Option<Vec<u32>> = None;
+            for ready in sets() {
+                let mut computes = [1, 2].map(|threads| compute(ready, threads));
+                let single: Vec<u32> = x
+                    .chunks(cols)
+                    .flat_map(|x| bits(&product(&mut computes[0], matrix, x, 1)))
+                    .collect();
+                for compute in &mut computes {
+                    for n in [1, 2, 5, 16, 17, 33, 64] {
+                        let got = bits(&product(compute, matrix, &x[..n * cols], n));
+                        assert!(
+                            got == single[..n * rows],
+                            "{} {} {rows}x{cols} n={n}",
+                            ready.isa().name,
+                            quant.name
+                        );
+                    }
+                }
+                if Floats::for_isa(ready.isa().name) != Floats::PORTABLE {
+                    let first = fused.get_or_insert_with(|| single.clone());
+                    assert!(*first == single, "{} {}", ready.isa().name, quant.name);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn several_products_share_an_input_and_gates_multiply() {
     let x: Vec<f32> = (0..20 * 64).map(|i| (i as f32 * 0.37).sin()).collect();

@@ -6,7 +6,7 @@
 //! The portable implementation is [`wide`]; x86 adds AVX2+FMA+F16C and AVX-512, and on aarch64 `wide` is NEON itself.
 
 mod portable;
-mod tile;
+mod rows;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -14,9 +14,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-pub use tile::{
-    F16Rows, F32Rows, LANE_PANEL_VECTORS, dot_keys, shared_rows, tile_product, weighted_rows,
-};
+pub use rows::{Element, Onto, Rows, dots, finite, most_rows, weighted_rows};
 
 /// The operations on one vector of f32. A value of an implementing type exists only where the CPU can run them.
 ///
@@ -25,8 +23,15 @@ pub use tile::{
 pub trait Simd: Copy + Send + Sync + 'static {
     /// One vector.
     type V: Copy;
-    /// How many f32 it holds.
+    /// How many f32 it holds: 8 or 16.
     const LANES: usize;
+    /// How many runs of eight it holds. [`dots`] gives every row eight lanes, so that sums are the same for any width.
+    const EIGHTS: usize = Self::LANES / 8;
+    /// A set of eight lanes that goes with this one.
+    type Eight: Simd;
+
+    /// The token of [`Simd::Eight`].
+    fn eight(self) -> Self::Eight;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::V;
@@ -42,6 +47,22 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `at` must be writable for `LANES` values.
     unsafe fn store_at(self, v: Self::V, at: *mut f32);
+    /// Eight values from each of the first `EIGHTS` places.
+    /// # Safety
+    /// Those places must be readable for eight values.
+    unsafe fn eights_at(self, at: [*const f32; 2]) -> Self::V;
+    /// As [`Simd::eights_at`], IEEE half floats widened.
+    /// # Safety
+    /// The first `EIGHTS` places must be readable for eight values.
+    unsafe fn eights_f16_at(self, at: [*const u16; 2]) -> Self::V;
+    /// As [`Simd::eights_at`], upper halves of floats widened.
+    /// # Safety
+    /// The first `EIGHTS` places must be readable for eight values.
+    unsafe fn eights_bf16_at(self, at: [*const u16; 2]) -> Self::V;
+    /// The same eight values `EIGHTS` times.
+    /// # Safety
+    /// `at` must be readable for eight values.
+    unsafe fn eight_at(self, at: *const f32) -> Self::V;
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`.
@@ -62,10 +83,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn power_of_two(self, n: Self::V) -> Self::V;
     /// `a < b ? yes : no`.
     fn select_less(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
-    /// The sum over the lanes, in one fixed order.
+    /// The sum over the lanes: of sixteen, the upper eight are added to the lower first, and eight are added as
+    /// `((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7))`.
     fn sum(self, v: Self::V) -> f32;
-    /// The sums of four vectors, each in the order of [`Simd::sum`] or another fixed one.
-    fn sum4(self, v: [Self::V; 4]) -> [f32; 4];
+    /// The sum of each eight lanes of four vectors, in the order of [`Simd::sum`]. Only the first `4 * EIGHTS` results
+    /// mean anything.
+    fn sums_of_eights(self, v: [Self::V; 4]) -> [f32; 8];
     /// The largest lane.
     fn largest(self, v: Self::V) -> f32;
     /// The first `LANES` values of `bits` (IEEE half floats), widened.
@@ -215,10 +238,11 @@ impl Floats {
         match self.0 {
             Set::Portable => kernel.run(portable::Portable),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: this value exists only where `detect` found the features (private field).
+            // SAFETY: `Set::Avx2` is made only in `Floats::avx2`, after `Avx2::detect` found AVX2, FMA and F16C.
             Set::Avx2 => unsafe { x86::run_avx2(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
+            // SAFETY: `Set::Avx512` is made only in `Floats::avx512`, after `Avx512::detect` found AVX-512 F, BW, DQ and VL
+            // and all that AVX2 needs.
             Set::Avx512 => unsafe { x86::run_avx512(kernel) },
         }
     }
@@ -262,10 +286,7 @@ mod tests {
             });
             assert_eq!(s.sum(va), a[..S::LANES].iter().sum::<f32>());
             assert_eq!(s.largest(vb), 3.0);
-            let sums = s.sum4([va, vb, s.splat(1.0), s.splat(-2.0)]);
-            assert_eq!(sums[0], s.sum(va));
-            assert_eq!(sums[1], s.sum(vb));
-            assert_eq!(sums[2..], [S::LANES as f32, -2.0 * S::LANES as f32]);
+            check_eights(s);
             let codes: Vec<i8> = (0..16).map(|i| (i * 17 - 128) as i8).collect();
             assert!(
                 read(s.load_i8(&codes))
@@ -312,6 +333,47 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The operations on runs of eight lanes.
+    fn check_eights<S: Simd>(s: S) {
+        let values: Vec<f32> = (0..64).map(|i| (i as f32 * 0.77).sin()).collect();
+        let sum = |v: &[f32]| ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+        let mut folded = [0f32; 8];
+        for (i, folded) in folded.iter_mut().enumerate() {
+            *folded = values[i..S::LANES].iter().step_by(8).sum();
+        }
+        assert_eq!(s.sum(s.load(&values)), sum(&folded));
+        let vectors = [0, 1, 2, 3].map(|i| s.load(&values[i * S::LANES..]));
+        let sums = s.sums_of_eights(vectors);
+        for (got, eight) in sums.iter().zip(values.chunks(8)).take(4 * S::EIGHTS) {
+            assert_eq!(*got, sum(eight));
+        }
+        let bits: Vec<u16> = (0..32).map(|i| 0x3c00 + 37 * i).collect();
+        // SAFETY: all places are followed by eight values of their vectors.
+        let (eights, f16, bf16, same) = unsafe {
+            (
+                s.eights_at([values[5..13].as_ptr(), values[40..48].as_ptr()]),
+                s.eights_f16_at([bits[3..11].as_ptr(), bits[20..28].as_ptr()]),
+                s.eights_bf16_at([bits[3..11].as_ptr(), bits[20..28].as_ptr()]),
+                s.eight_at(values[5..13].as_ptr()),
+            )
+        };
+        let read = |v| {
+            let mut out = [0f32; 16];
+            s.store(v, &mut out);
+            out[..S::LANES].to_vec()
+        };
+        let want = [&values[5..13], &values[40..48]].concat();
+        assert_eq!(read(eights), want[..S::LANES]);
+        assert_eq!(read(same), values[5..13].repeat(S::EIGHTS));
+        let want = [&bits[3..11], &bits[20..28]].concat();
+        let wide = |bits: &u16| half::f16::from_bits(*bits).to_f32();
+        let want16: Vec<f32> = want[..S::LANES].iter().map(wide).collect();
+        assert_eq!(read(f16), want16);
+        let upper = |bits: &u16| f32::from_bits(u32::from(*bits) << 16);
+        let want: Vec<f32> = want[..S::LANES].iter().map(upper).collect();
+        assert_eq!(read(bf16), want);
     }
 
     #[test]

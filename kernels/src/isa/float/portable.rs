@@ -10,6 +10,12 @@ pub struct Portable;
 impl Simd for Portable {
     type V = f32x8;
     const LANES: usize = 8;
+    type Eight = Portable;
+
+    #[inline(always)]
+    fn eight(self) -> Portable {
+        self
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
@@ -34,6 +40,26 @@ impl Simd for Portable {
     unsafe fn store_at(self, v: f32x8, at: *mut f32) {
         // SAFETY: the caller's promise: writable for eight values.
         unsafe { at.cast::<[f32; 8]>().write_unaligned(v.to_array()) }
+    }
+    #[inline(always)]
+    unsafe fn eights_at(self, at: [*const f32; 2]) -> f32x8 {
+        // SAFETY: the caller's promise: the first place is readable for eight values.
+        unsafe { self.load_at(at[0]) }
+    }
+    #[inline(always)]
+    unsafe fn eights_f16_at(self, at: [*const u16; 2]) -> f32x8 {
+        // SAFETY: the caller's promise: the first place is readable for eight values.
+        self.load_f16(&unsafe { at[0].cast::<[u16; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn eights_bf16_at(self, at: [*const u16; 2]) -> f32x8 {
+        // SAFETY: the caller's promise: the first place is readable for eight values.
+        self.load_bf16(&unsafe { at[0].cast::<[u16; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn eight_at(self, at: *const f32) -> f32x8 {
+        // SAFETY: the caller's promise: readable for eight values.
+        unsafe { self.load_at(at) }
     }
     #[inline(always)]
     fn add(self, a: f32x8, b: f32x8) -> f32x8 {
@@ -85,8 +111,12 @@ impl Simd for Portable {
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
     }
     #[inline(always)]
-    fn sum4(self, v: [f32x8; 4]) -> [f32; 4] {
-        v.map(|v| self.sum(v))
+    fn sums_of_eights(self, v: [f32x8; 4]) -> [f32; 8] {
+        let mut sums = [0f32; 8];
+        for (sum, v) in sums.iter_mut().zip(v) {
+            *sum = self.sum(v);
+        }
+        sums
     }
     #[inline(always)]
     fn largest(self, v: f32x8) -> f32 {
@@ -144,7 +174,7 @@ mod half8 {
     #[inline(always)]
     pub fn narrow(values: &[f32; 8]) -> [u16; 8] {
         let mut out = [0u16; 8];
-        // SAFETY: as in `widen`.
+        // SAFETY: fcvtn is part of NEON, which every aarch64 CPU has; the arrays hold what is read and written.
         unsafe {
             let low = vld1q_f32(values.as_ptr());
             let high = vld1q_f32(values.as_ptr().add(4));

@@ -1,7 +1,8 @@
 //! [`Simd`] on AVX2 + FMA + F16C (8 lanes) and on AVX-512 (16 lanes).
 //!
-//! SAFETY of every intrinsic below: a token is made only by `detect`, so the CPU has the instruction; the only
-//! memory they touch are arrays whose length was checked first, or what the caller of an unsafe method vouches for.
+//! [`Avx2`] and [`Avx512`] are proofs: their private field is filled only where the features are known to be there, so
+//! whoever holds one may call the intrinsics. The methods can't be `#[target_feature]` functions (they are generic code's
+//! and must be inlined into it), so each states this proof where it calls them.
 
 use super::{Kernel, Simd};
 use std::arch::x86_64::*;
@@ -10,7 +11,7 @@ use std::arch::x86_64::*;
 #[derive(Clone, Copy)]
 pub struct Avx2(());
 
-/// Proof of AVX-512 F, BW, DQ and VL (and of all that [`Avx2`] proves).
+/// Proof of AVX-512 F, BW, DQ and VL, and of all that [`Avx2`] proves.
 #[derive(Clone, Copy)]
 pub struct Avx512(());
 
@@ -21,6 +22,25 @@ impl Avx2 {
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c"))
         .then_some(Avx2(()))
+    }
+
+    /// Lanes 0..4 plus lanes 4..8.
+    #[inline(always)]
+    fn fold(self, v: __m256) -> __m128 {
+        // SAFETY: `self` proves AVX2; only values are touched.
+        unsafe { _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v)) }
+    }
+
+    /// [`Avx2::fold`] of `a` and of `b`.
+    #[inline(always)]
+    fn fold2(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX2; only values are touched.
+        unsafe {
+            _mm256_add_ps(
+                _mm256_permute2f128_ps::<0x20>(a, b),
+                _mm256_permute2f128_ps::<0x31>(a, b),
+            )
+        }
     }
 }
 
@@ -33,6 +53,25 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl"))
         .then_some(Avx512(()))
+    }
+
+    /// Lanes 0..8 and lanes 8..16.
+    #[inline(always)]
+    fn halves(self, v: __m512) -> (__m256, __m256) {
+        // SAFETY: `self` proves AVX-512 F and DQ; only values are touched.
+        unsafe { (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)) }
+    }
+
+    /// Lanes 0..4 plus 4..8 and 8..12 plus 12..16, of `a` and then of `b`.
+    #[inline(always)]
+    fn fold2(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F; only values are touched.
+        unsafe {
+            _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b),
+                _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b),
+            )
+        }
     }
 }
 
@@ -52,39 +91,11 @@ pub unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
 }
 
-/// Lanes 0..4 plus lanes 4..8.
-#[inline(always)]
-fn fold(v: __m256) -> __m128 {
-    // SAFETY: see the head of the file.
-    unsafe { _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v)) }
-}
-
-/// The four sums at once: transposes while it adds. Same order as `sum`.
-#[inline(always)]
-fn sum4_of_8(v: [__m256; 4]) -> [f32; 4] {
-    // SAFETY: see the head of the file.
-    unsafe {
-        let h = [fold(v[0]), fold(v[1]), fold(v[2]), fold(v[3])];
-        // Each h is (s0 s1 s2 s3); wanted is (s0+s2) + (s1+s3).
-        let ab_low = _mm_movelh_ps(h[0], h[1]); // a0 a1 b0 b1
-        let ab_high = _mm_movehl_ps(h[1], h[0]); // a2 a3 b2 b3
-        let cd_low = _mm_movelh_ps(h[2], h[3]);
-        let cd_high = _mm_movehl_ps(h[3], h[2]);
-        let ab = _mm_add_ps(ab_low, ab_high); // a02 a13 b02 b13
-        let cd = _mm_add_ps(cd_low, cd_high);
-        let even = _mm_shuffle_ps::<0b10_00_10_00>(ab, cd);
-        let odd = _mm_shuffle_ps::<0b11_01_11_01>(ab, cd);
-        let mut out = [0f32; 4];
-        _mm_storeu_ps(out.as_mut_ptr(), _mm_add_ps(even, odd));
-        out
-    }
-}
-
 macro_rules! lanewise {
     ($vector:ty: $($name:ident($($arg:ident),*) = $intrinsic:expr;)*) => {
         $(#[inline(always)]
         fn $name(self, $($arg: $vector),*) -> $vector {
-            // SAFETY: see the head of the file.
+            // SAFETY: `self` proves that the CPU has the instruction; only values are touched.
             unsafe { $intrinsic }
         })*
     };
@@ -93,6 +104,12 @@ macro_rules! lanewise {
 impl Simd for Avx2 {
     type V = __m256;
     const LANES: usize = 8;
+    type Eight = Avx2;
+
+    #[inline(always)]
+    fn eight(self) -> Avx2 {
+        self
+    }
 
     lanewise! { __m256:
         add(a, b) = _mm256_add_ps(a, b);
@@ -110,45 +127,82 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
-        // SAFETY: see the head of the file.
+        // SAFETY: `self` proves AVX2; only values are touched.
         unsafe { _mm256_set1_ps(x) }
     }
     #[inline(always)]
     fn load(self, values: &[f32]) -> __m256 {
-        // SAFETY: the slice was checked to hold eight.
+        // SAFETY: `self` proves AVX2; the slice was checked to hold eight.
         unsafe { _mm256_loadu_ps(values[..8].as_ptr()) }
     }
     #[inline(always)]
     fn store(self, v: __m256, out: &mut [f32]) {
-        // SAFETY: the slice was checked to hold eight.
+        // SAFETY: `self` proves AVX2; the slice was checked to hold eight.
         unsafe { _mm256_storeu_ps(out[..8].as_mut_ptr(), v) }
     }
     #[inline(always)]
     unsafe fn load_at(self, at: *const f32) -> __m256 {
-        // SAFETY: the caller's promise.
+        // SAFETY: `self` proves AVX2; the caller vouches for eight values.
         unsafe { _mm256_loadu_ps(at) }
     }
     #[inline(always)]
     unsafe fn store_at(self, v: __m256, at: *mut f32) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `self` proves AVX2; the caller vouches for eight places.
         unsafe { _mm256_storeu_ps(at, v) }
     }
     #[inline(always)]
-    fn sum(self, v: __m256) -> f32 {
-        // SAFETY: see the head of the file.
+    unsafe fn eights_at(self, at: [*const f32; 2]) -> __m256 {
+        // SAFETY: `self` proves AVX2; the caller vouches for eight values.
+        unsafe { _mm256_loadu_ps(at[0]) }
+    }
+    #[inline(always)]
+    unsafe fn eights_f16_at(self, at: [*const u16; 2]) -> __m256 {
+        // SAFETY: `self` proves F16C; the caller vouches for eight values.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(at[0].cast())) }
+    }
+    #[inline(always)]
+    unsafe fn eights_bf16_at(self, at: [*const u16; 2]) -> __m256 {
+        // SAFETY: `self` proves AVX2; the caller vouches for eight values.
         unsafe {
-            let v = fold(v);
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(at[0].cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }
+    }
+    #[inline(always)]
+    unsafe fn eight_at(self, at: *const f32) -> __m256 {
+        // SAFETY: `self` proves AVX2; the caller vouches for eight values.
+        unsafe { _mm256_loadu_ps(at) }
+    }
+    #[inline(always)]
+    fn sum(self, v: __m256) -> f32 {
+        let v = self.fold(v);
+        // SAFETY: `self` proves AVX2, which includes SSE3; only values are touched.
+        unsafe {
             let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
             _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
         }
     }
     #[inline(always)]
-    fn sum4(self, v: [__m256; 4]) -> [f32; 4] {
-        sum4_of_8(v)
+    fn sums_of_eights(self, v: [__m256; 4]) -> [f32; 8] {
+        let mut out = [0f32; 8];
+        // Four lanes of each vector are left, 0 | 1 and 2 | 3 side by side.
+        let (ab, cd) = (self.fold2(v[0], v[1]), self.fold2(v[2], v[3]));
+        // SAFETY: `self` proves AVX2; the store fills the first half of `out`.
+        unsafe {
+            // Two: (0 0 2 2 | 1 1 3 3).
+            let two = _mm256_add_ps(
+                _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
+                _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
+            );
+            let one = _mm256_add_ps(two, _mm256_permute_ps::<0b10_11_00_01>(two));
+            let (even, odd) = (_mm256_castps256_ps128(one), _mm256_extractf128_ps::<1>(one));
+            _mm_storeu_ps(out.as_mut_ptr(), _mm_blend_ps::<0b1010>(even, odd));
+        }
+        out
     }
     #[inline(always)]
     fn largest(self, v: __m256) -> f32 {
-        // SAFETY: see the head of the file.
+        // SAFETY: `self` proves AVX2, which includes SSE3; only values are touched.
         unsafe {
             let v = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
             let v = _mm_max_ps(v, _mm_movehl_ps(v, v));
@@ -157,20 +211,18 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn load_f16(self, bits: &[u16]) -> __m256 {
-        // SAFETY: the slice was checked to hold eight.
+        // SAFETY: `self` proves F16C; the slice was checked to hold eight.
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(bits[..8].as_ptr().cast())) }
     }
     #[inline(always)]
     fn load_bf16(self, bits: &[u16]) -> __m256 {
+        let bits = &bits[..8];
         // SAFETY: the slice was checked to hold eight.
-        unsafe {
-            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(bits[..8].as_ptr().cast()));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
-        }
+        unsafe { self.eights_bf16_at([bits.as_ptr(); 2]) }
     }
     #[inline(always)]
     fn store_f16(self, v: __m256, bits: &mut [u16]) {
-        // SAFETY: the slice was checked to hold eight.
+        // SAFETY: `self` proves F16C; the slice was checked to hold eight.
         unsafe {
             let narrow = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v);
             _mm_storeu_si128(bits[..8].as_mut_ptr().cast(), narrow);
@@ -178,7 +230,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn load_i8(self, codes: &[i8]) -> __m256 {
-        // SAFETY: the slice was checked to hold eight.
+        // SAFETY: `self` proves AVX2; the slice was checked to hold eight.
         unsafe {
             _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(
                 codes[..8].as_ptr().cast(),
@@ -187,23 +239,16 @@ impl Simd for Avx2 {
     }
 }
 
-/// The two halves of sixteen lanes.
-#[inline(always)]
-fn halves(v: __m512) -> (__m256, __m256) {
-    // SAFETY: see the head of the file.
-    unsafe { (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)) }
-}
-
-/// Lanes 0..8 plus lanes 8..16.
-#[inline(always)]
-fn fold512(v: __m512) -> __m256 {
-    let (low, high) = halves(v);
-    Avx2(()).add(low, high)
-}
-
 impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
+    type Eight = Avx2;
+
+    #[inline(always)]
+    fn eight(self) -> Avx2 {
+        // `detect` asked for all that it proves.
+        Avx2(())
+    }
 
     lanewise! { __m512:
         add(a, b) = _mm512_add_ps(a, b);
@@ -219,50 +264,97 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
-        // SAFETY: see the head of the file.
+        // SAFETY: `self` proves AVX-512 F; only values are touched.
         unsafe { _mm512_set1_ps(x) }
     }
     #[inline(always)]
     fn load(self, values: &[f32]) -> __m512 {
-        // SAFETY: the slice was checked to hold sixteen.
+        // SAFETY: `self` proves AVX-512 F; the slice was checked to hold sixteen.
         unsafe { _mm512_loadu_ps(values[..16].as_ptr()) }
     }
     #[inline(always)]
     fn store(self, v: __m512, out: &mut [f32]) {
-        // SAFETY: the slice was checked to hold sixteen.
+        // SAFETY: `self` proves AVX-512 F; the slice was checked to hold sixteen.
         unsafe { _mm512_storeu_ps(out[..16].as_mut_ptr(), v) }
     }
     #[inline(always)]
     unsafe fn load_at(self, at: *const f32) -> __m512 {
-        // SAFETY: the caller's promise.
+        // SAFETY: `self` proves AVX-512 F; the caller vouches for sixteen values.
         unsafe { _mm512_loadu_ps(at) }
     }
     #[inline(always)]
     unsafe fn store_at(self, v: __m512, at: *mut f32) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `self` proves AVX-512 F; the caller vouches for sixteen places.
         unsafe { _mm512_storeu_ps(at, v) }
     }
     #[inline(always)]
-    fn sum(self, v: __m512) -> f32 {
-        Avx2(()).sum(fold512(v))
+    unsafe fn eights_at(self, at: [*const f32; 2]) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F and DQ; the caller vouches for eight values at both places.
+        unsafe {
+            let low = _mm512_castps256_ps512(_mm256_loadu_ps(at[0]));
+            _mm512_insertf32x8::<1>(low, _mm256_loadu_ps(at[1]))
+        }
     }
     #[inline(always)]
-    fn sum4(self, v: [__m512; 4]) -> [f32; 4] {
-        sum4_of_8([fold512(v[0]), fold512(v[1]), fold512(v[2]), fold512(v[3])])
+    unsafe fn eights_f16_at(self, at: [*const u16; 2]) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F and AVX2; the caller vouches for eight values at both places.
+        unsafe {
+            let low = _mm256_castsi128_si256(_mm_loadu_si128(at[0].cast()));
+            let bits = _mm256_inserti128_si256::<1>(low, _mm_loadu_si128(at[1].cast()));
+            _mm512_cvtph_ps(bits)
+        }
+    }
+    #[inline(always)]
+    unsafe fn eights_bf16_at(self, at: [*const u16; 2]) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F and AVX2; the caller vouches for eight values at both places.
+        unsafe {
+            let low = _mm256_castsi128_si256(_mm_loadu_si128(at[0].cast()));
+            let bits = _mm256_inserti128_si256::<1>(low, _mm_loadu_si128(at[1].cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn eight_at(self, at: *const f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512 DQ; the caller vouches for eight values.
+        unsafe { _mm512_broadcast_f32x8(_mm256_loadu_ps(at)) }
+    }
+    #[inline(always)]
+    fn sum(self, v: __m512) -> f32 {
+        let (low, high) = self.halves(v);
+        self.eight().sum(self.eight().add(low, high))
+    }
+    #[inline(always)]
+    fn sums_of_eights(self, v: [__m512; 4]) -> [f32; 8] {
+        let mut out = [0f32; 8];
+        // Four lanes of each eight are left: 0 1 2 3 and 4 5 6 7 side by side.
+        let (ab, cd) = (self.fold2(v[0], v[1]), self.fold2(v[2], v[3]));
+        // SAFETY: `self` proves AVX-512 F; the store fills `out`.
+        unsafe {
+            // Two: (0 0 4 4 | 1 1 5 5 | 2 2 6 6 | 3 3 7 7).
+            let two = _mm512_add_ps(
+                _mm512_shuffle_ps::<0b01_00_01_00>(ab, cd),
+                _mm512_shuffle_ps::<0b11_10_11_10>(ab, cd),
+            );
+            let one = _mm512_add_ps(two, _mm512_permute_ps::<0b10_11_00_01>(two));
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0);
+            let sums = _mm512_castps512_ps256(_mm512_permutexvar_ps(order, one));
+            _mm256_storeu_ps(out.as_mut_ptr(), sums);
+        }
+        out
     }
     #[inline(always)]
     fn largest(self, v: __m512) -> f32 {
-        let (low, high) = halves(v);
-        Avx2(()).largest(Avx2(()).max(low, high))
+        let (low, high) = self.halves(v);
+        self.eight().largest(self.eight().max(low, high))
     }
     #[inline(always)]
     fn load_f16(self, bits: &[u16]) -> __m512 {
-        // SAFETY: the slice was checked to hold sixteen.
+        // SAFETY: `self` proves AVX-512 F; the slice was checked to hold sixteen.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(bits[..16].as_ptr().cast())) }
     }
     #[inline(always)]
     fn load_bf16(self, bits: &[u16]) -> __m512 {
-        // SAFETY: the slice was checked to hold sixteen.
+        // SAFETY: `self` proves AVX-512 F; the slice was checked to hold sixteen.
         unsafe {
             let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(bits[..16].as_ptr().cast()));
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
@@ -270,7 +362,7 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn store_f16(self, v: __m512, bits: &mut [u16]) {
-        // SAFETY: the slice was checked to hold sixteen.
+        // SAFETY: `self` proves AVX-512 F; the slice was checked to hold sixteen.
         unsafe {
             let narrow = _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v);
             _mm256_storeu_si256(bits[..16].as_mut_ptr().cast(), narrow);
@@ -278,7 +370,7 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn load_i8(self, codes: &[i8]) -> __m512 {
-        // SAFETY: the slice was checked to hold sixteen.
+        // SAFETY: `self` proves AVX-512 F; the slice was checked to hold sixteen.
         unsafe {
             _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(
                 codes[..16].as_ptr().cast(),
