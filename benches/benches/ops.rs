@@ -13,7 +13,7 @@ const WIDTH: usize = 4096;
 const HEAD: usize = 64;
 
 /// A vector to be changed in place, and a second one.
-type Operation<'a> = &'a mut dyn FnMut(&mut [f32], &[f32]);
+type Operation<'a> = &'a mut dyn FnMut(Floats, &mut [f32], &[f32]);
 
 fn operations(c: &mut Criterion<Rates>) {
     let options = |pairing| RopeOptions::new(HEAD, 10_000.0, pairing);
@@ -24,21 +24,25 @@ fn operations(c: &mut Criterion<Rates>) {
     let mut normed = vec![0.0; WIDTH];
     let mut normed_too = vec![0.0; WIDTH];
     let all: [(&str, Operation<'_>); 9] = [
-        ("add", &mut |x, y| ops::add(x, y)),
-        ("mul", &mut |x, y| ops::mul(x, y)),
-        ("rms_norm", &mut |x, y| {
-            ops::rms_norm(x, Some(y), 1e-5, &mut normed)
+        ("add", &mut |f, x, y| ops::add(f, x, y)),
+        ("mul", &mut |f, x, y| ops::mul(f, x, y)),
+        ("rms_norm", &mut |f, x, y| {
+            ops::rms_norm(f, x, Some(y), 1e-5, &mut normed)
         }),
-        ("layer_norm", &mut |x, y| {
-            ops::layer_norm(x, Some(y), Some(y), 1e-5, &mut normed_too)
+        ("layer_norm", &mut |f, x, y| {
+            ops::layer_norm(f, x, Some(y), Some(y), 1e-5, &mut normed_too)
         }),
-        ("softmax", &mut |x, _| ops::softmax(x)),
-        ("silu_gated", &mut |x, y| ops::gated(Activation::Silu, x, y)),
-        ("gelu_gated", &mut |x, y| ops::gated(Activation::Gelu, x, y)),
-        ("rope_interleaved", &mut |x, _| {
+        ("softmax", &mut |f, x, _| ops::softmax(f, x)),
+        ("silu_gated", &mut |f, x, y| {
+            ops::gated(f, Activation::Silu, x, y)
+        }),
+        ("gelu_gated", &mut |f, x, y| {
+            ops::gated(f, Activation::Gelu, x, y)
+        }),
+        ("rope_interleaved", &mut |_, x, _| {
             interleaved.apply(7, x, HEAD)
         }),
-        ("rope_halves", &mut |x, _| halves.apply(7, x, HEAD)),
+        ("rope_halves", &mut |_, x, _| halves.apply(7, x, HEAD)),
     ];
     let input = values(WIDTH);
     for (name, operation) in all {
@@ -46,12 +50,11 @@ fn operations(c: &mut Criterion<Rates>) {
         group.throughput(Throughput::Bytes(4 * WIDTH as u64));
         for floats in Floats::all() {
             group.bench_function(format!("{name}/{}", floats.name()), |b| {
-                let _entered = floats.enter();
                 let mut x = input.clone();
                 // A copy each time keeps repeated operations from running into zeros or infinities.
                 b.iter(|| {
                     x.copy_from_slice(&input);
-                    operation(black_box(&mut x), black_box(&input));
+                    operation(floats, black_box(&mut x), black_box(&input));
                 });
             });
         }

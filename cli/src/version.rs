@@ -6,7 +6,6 @@ use crate::render::{self, Align, Table};
 use anyhow::Result;
 use gristmill_kernels::attention::FEW_QUERIES;
 use gristmill_kernels::isa::Ready;
-use gristmill_kernels::isa::float::Floats;
 use gristmill_kernels::pool::Topology;
 use gristmill_kernels::{FEW_COLUMNS, Path, QUANTS, QuantType, cpu, path};
 use std::io::Write;
@@ -78,7 +77,7 @@ fn shapes(ready: Ready) -> Table {
         ("computed by", Align::Left),
         ("because", Align::Left),
     ]);
-    let floats = Floats::for_isa(ready.isa().name());
+    let floats = ready.floats();
     let lanes = format!("{} floats", floats.name());
     let (few, many) = (
         format!("2 to {FEW_COLUMNS} columns (guesses)"),

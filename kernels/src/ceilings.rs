@@ -5,7 +5,7 @@
 //! Both are taken from many short runs, and of those from the best: other work on the machine makes a run slower.
 
 use crate::compute::Compute;
-use crate::isa::float::{Floats, Kernel, Simd};
+use crate::isa::float::{Kernel, Simd};
 use crate::pool::last_cache_bytes;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -123,7 +123,7 @@ fn int8(compute: &Compute) -> f64 {
 /// Multiply-adds of floats a second, in registers, by the threads for prompts: what float weights and attention can reach.
 /// Takes half a second.
 pub fn floats(compute: &Compute) -> f64 {
-    let floats = Floats::for_isa(compute.isa().name);
+    let floats = compute.floats();
     in_registers(compute, FLOAT_SUMS * floats.lanes(), &|rounds| {
         black_box(floats.run(FloatPeak(rounds)));
     })

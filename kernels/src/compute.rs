@@ -8,7 +8,7 @@ use crate::attention::{Attention, AttentionScratch};
 use crate::cpu;
 use crate::error::Error;
 use crate::gemm::{self, Hands};
-use crate::isa::float::{Entered, Floats};
+use crate::isa::float::Floats;
 use crate::isa::{Isa, Ready};
 use crate::matrix::Matrix;
 use crate::ops::{self, Activation};
@@ -35,7 +35,6 @@ fn most_useful() -> usize {
 #[derive(Debug)]
 pub struct Compute {
     ready: Ready,
-    floats: Floats,
     team: Team,
     threads: usize,
     threads_prompt: usize,
@@ -59,7 +58,6 @@ impl Compute {
             source,
         })?;
         Ok(Compute {
-            floats: Floats::for_isa(ready.isa().name),
             ready,
             threads: threads.min(team.threads()),
             threads_prompt: threads_prompt.min(team.threads()),
@@ -90,19 +88,14 @@ impl Compute {
         self.ready
     }
 
-    /// Makes [`crate::ops`] use this instruction set on the calling thread while the result lives; inside of
-    /// [`Compute::parallel`] and [`Compute::pieces`] they do in any case.
-    pub fn enter(&self) -> Entered {
-        self.floats.enter()
+    /// The float instructions that go with the instruction set, for [`crate::ops`].
+    pub fn floats(&self) -> Floats {
+        self.ready.floats()
     }
 
     /// Calls `f` once for every number below `tasks`, on at most `limit` threads.
     pub(crate) fn share(&self, limit: usize, tasks: usize, f: impl Fn(usize) + Sync) {
-        let floats = self.floats;
-        self.team.for_each(limit, tasks, |_, index| {
-            let _entered = floats.enter();
-            f(index);
-        });
+        self.team.for_each(limit, tasks, |_, index| f(index));
     }
 
     fn threads_for(&self, n: usize) -> usize {
@@ -132,7 +125,6 @@ impl Compute {
         let limit = self.threads_for(n);
         let hands = Hands {
             ready: self.ready,
-            floats: self.floats,
             team: &self.team,
             limit,
         };
@@ -172,11 +164,10 @@ impl Compute {
         let mut grids = [Grid::new(out, rows, 8192)];
         let limit = self.threads_for(n);
         let other = &*other;
-        let floats = self.floats;
+        let with = self.floats();
         self.team.strips(limit, &mut grids, |_, mut strip| {
-            let _entered = floats.enter();
             let up = &other[strip.first()..][..strip.rows()];
-            ops::gated(activation, strip.column(0), up);
+            ops::gated(with, activation, strip.column(0), up);
         });
         self.second = second;
     }
@@ -204,9 +195,7 @@ impl Compute {
         let limit = self.threads_prompt;
         let rows = out.len();
         let grid = Grid::new(out, rows, piece.max(1));
-        let floats = self.floats;
         self.team.strips(limit, &mut [grid], |_, mut strip| {
-            let _entered = floats.enter();
             f(strip.first(), strip.column(0))
         });
     }
@@ -220,6 +209,13 @@ impl Compute {
         let team = &self.team;
         let parallel =
             |tasks: usize, f: &(dyn Fn(usize) + Sync)| team.for_each(limit, tasks, |_, i| f(i));
-        attention.run(self.floats, &mut self.attention, &parallel, q, n, out);
+        attention.run(
+            self.ready.floats(),
+            &mut self.attention,
+            &parallel,
+            q,
+            n,
+            out,
+        );
     }
 }

@@ -116,7 +116,6 @@ impl Decoder {
     /// Runs the tokens of one batch through all blocks. The hidden states of rows from `wanted` on stay in `buffers`;
     /// for the rows before them, only what later tokens need is computed.
     pub fn forward(&self, pass: &mut Pass<'_>, ids: &[u32], wanted: usize, buffers: &mut Buffers) {
-        let _entered = pass.compute.enter();
         let (n, width) = (pass.n, self.width());
         let Buffers {
             x,
@@ -127,7 +126,8 @@ impl Decoder {
         let x = &mut x[..n * width];
         pass.compute.rows(self.embedding.matrix(pass.gguf), ids, x);
         if let Some(scale) = self.embedding_scale {
-            pass.each_row(width, x, |_, row| ops::scale(row, scale));
+            let with = pass.compute.floats();
+            pass.each_row(width, x, |_, row| ops::scale(with, row, scale));
         }
         let steps = || self.blocks.iter().flat_map(|b| &b.0);
         let local_from = steps().count() - steps().rev().take_while(|s| s.layer.is_local()).count();
@@ -159,14 +159,16 @@ impl Decoder {
         first: usize,
         out: &mut [f32],
     ) {
-        let _entered = pass.compute.enter();
         let width = self.width();
         let x = &buffers.x[first * width..][..pass.n * width];
         let normed = &mut buffers.normed[..x.len()];
         self.norm.forward(pass, x, normed);
         pass.linear(&self.output, normed, out);
         if let Some(cap) = self.logit_softcap {
-            pass.each_row(self.vocab_size(), out, |_, row| ops::softcap(row, cap));
+            let with = pass.compute.floats();
+            pass.each_row(self.vocab_size(), out, |_, row| {
+                ops::softcap(with, row, cap)
+            });
         }
     }
 }

@@ -41,7 +41,7 @@ impl Layer for GatedFeedForward {
         } else {
             let up = cut(&mut scratch, hidden.len());
             pass.linears(x, [(&self.gate, &mut *hidden), (&self.up, &mut *up)]);
-            ops::gated(self.activation, hidden, up);
+            ops::gated(pass.compute.floats(), self.activation, hidden, up);
         }
         pass.linear(&self.down, hidden, out);
     }

@@ -75,9 +75,10 @@ impl Pass<'_> {
             out,
         });
         self.compute.matmul(x, self.n, &mut products);
+        let with = self.compute.floats();
         for (linear, out) in &mut parts {
             if let Some(bias) = &linear.bias {
-                self.each_row(bias.len(), out, |_, row| ops::add(row, bias));
+                self.each_row(bias.len(), out, |_, row| ops::add(with, row, bias));
             }
         }
     }

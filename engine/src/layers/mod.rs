@@ -117,7 +117,10 @@ impl Pass<'_> {
 
     /// `x += y`, both rows of `width` values.
     fn add(&self, width: usize, x: &mut [f32], y: &[f32]) {
-        self.each_row(width, x, |row, x| ops::add(x, &y[row * width..][..width]));
+        let with = self.compute.floats();
+        self.each_row(width, x, |row, x| {
+            ops::add(with, x, &y[row * width..][..width]);
+        });
     }
 }
 

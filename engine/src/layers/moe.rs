@@ -1,6 +1,7 @@
 //! Mixture of experts (Mixtral: arXiv:2401.04088): a router picks a few of many feed-forwards for each token.
 
 use gristmill_kernels::Product;
+use gristmill_kernels::isa::float::Floats;
 use gristmill_kernels::ops::{self, Activation};
 
 use super::{Cost, Layer, Linear, Pass, Tensor, cut};
@@ -29,8 +30,8 @@ pub struct MixtureOfExperts {
 impl MixtureOfExperts {
     /// From one token's router outputs to the weights of all experts: zero for those that are not used. Of equal experts
     /// the first one is taken.
-    fn choose(&self, scores: &mut [f32], weights: &mut [f32]) {
-        ops::softmax(scores);
+    fn choose(&self, with: Floats, scores: &mut [f32], weights: &mut [f32]) {
+        ops::softmax(with, scores);
         weights.fill(0.0);
         let mut sum = 0.0;
         for _ in 0..self.routing.used {
@@ -44,7 +45,7 @@ impl MixtureOfExperts {
             sum += scores[best];
             scores[best] = f32::NEG_INFINITY;
         }
-        ops::scale(weights, 1.0 / sum);
+        ops::scale(with, weights, 1.0 / sum);
     }
 }
 
@@ -67,6 +68,7 @@ impl Layer for MixtureOfExperts {
 
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {
         let (n, width, experts) = (pass.n, self.gate.cols, self.routing.count);
+        let with = pass.compute.floats();
         let scores = cut(&mut scratch, n * experts);
         let weights = cut(&mut scratch, n * experts);
         let gathered = cut(&mut scratch, n * width);
@@ -78,7 +80,7 @@ impl Layer for MixtureOfExperts {
             .chunks_exact_mut(experts)
             .zip(weights.chunks_exact_mut(experts))
         {
-            self.choose(scores, weights);
+            self.choose(with, scores, weights);
         }
         out.fill(0.0);
         // Each expert takes all of its tokens at once. A token's experts are added in the order of their numbers, however
@@ -109,7 +111,8 @@ impl Layer for MixtureOfExperts {
                 }],
             );
             for (token, result) in tokens().zip(results.chunks_exact_mut(width)) {
-                ops::add_scaled(&mut out[token * width..][..width], weight(token), result);
+                let out = &mut out[token * width..][..width];
+                ops::add_scaled(with, out, weight(token), result);
             }
         }
     }

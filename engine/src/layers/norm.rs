@@ -17,8 +17,10 @@ impl Norm {
     /// `out` = norm of each row of `x`.
     pub fn forward(&self, pass: &Pass<'_>, x: &[f32], out: &mut [f32]) {
         let width = self.weight.len();
+        let with = pass.compute.floats();
         pass.each_row(width, out, |row, out| {
             ops::rms_norm(
+                with,
                 &x[row * width..][..width],
                 Some(&self.weight),
                 self.epsilon,

@@ -13,7 +13,6 @@ mod slabs;
 use std::sync::Mutex;
 
 use crate::isa::aligned::Aligned;
-use crate::isa::float::Floats;
 use crate::isa::{Ready, ReadyTile, TileOrder, UNIT, Unpacked};
 use crate::matrix::Matrix;
 use crate::pool::{Grid, MAX_GRIDS, Strip, Team};
@@ -56,8 +55,6 @@ impl Scratch {
 pub struct Hands<'a> {
     /// The instruction set.
     pub ready: Ready,
-    /// The float instructions that go with it.
-    pub floats: Floats,
     /// The threads.
     pub team: &'a Team,
     /// The most of them to use.
@@ -226,7 +223,7 @@ impl Job<'_> {
     }
 
     fn floats(&self, grids: &mut [Grid<'_>]) {
-        let floats = self.hands.floats;
+        let floats = self.hands.ready.floats();
         if self.n <= FEW_COLUMNS {
             self.strips_of_bytes(grids);
         } else {

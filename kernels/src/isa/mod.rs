@@ -35,6 +35,7 @@ pub use arm::{dotprod, i8mm, neon};
 pub use x86::{avx_vnni, avx2, avx512, avx512vbmi, avx512vl};
 
 use crate::quant::{Codes, QuantType};
+use float::Floats;
 
 /// Weights in a unit: the largest block there is.
 pub const UNIT: usize = 256;
@@ -60,6 +61,8 @@ pub struct Isa {
     pub(crate) needs: &'static [Feature],
     pub(crate) multiplies: Multiplies,
     pub(crate) special: Option<Special>,
+    /// The float instructions that go with it, if the CPU has them.
+    pub(crate) floats: fn() -> Option<Floats>,
     /// May be called where the CPU has all that is needed.
     pub(crate) kernels: Kernels,
 }
@@ -394,7 +397,7 @@ pub(crate) fn places(length: usize) -> [usize; RUNS] {
 /// let forged = Ready(ISAS[ISAS.len() - 1], Floats::PORTABLE);
 /// ```
 #[derive(Debug, Clone, Copy)]
-pub struct Ready(&'static Isa, float::Floats);
+pub struct Ready(&'static Isa, Floats);
 
 impl Isa {
     /// Its name, as `GRISTMILL_ISA` and `--isa` take it.
@@ -434,8 +437,10 @@ impl Isa {
 
     /// Proof that this CPU has it.
     pub fn ready(&'static self) -> Option<Ready> {
-        self.detect()
-            .then(|| Ready(self, float::Floats::for_isa(self.name)))
+        let floats = (self.floats)();
+        floats
+            .filter(|_| self.detect())
+            .map(|floats| Ready(self, floats))
     }
 }
 
@@ -443,6 +448,11 @@ impl Ready {
     /// The instruction set.
     pub fn isa(self) -> &'static Isa {
         self.0
+    }
+
+    /// The float instructions that go with it.
+    pub fn floats(self) -> Floats {
+        self.1
     }
 
     /// Rounds up to [`UNIT`] activations to 8 bits with a scale for each run. NaN or infinity in a run makes its scale NaN

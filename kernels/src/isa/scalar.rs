@@ -1,5 +1,6 @@
 //! Plain Rust: what every CPU runs, and what the other instruction sets are compared with.
 
+use super::float::Floats;
 use super::{Columns, Isa, Kernels, Multiplies, Peak, RUN, RUNS, Rounded, UNIT, Unpacked};
 use std::hint::black_box;
 
@@ -12,6 +13,7 @@ pub static SCALAR: Isa = Isa {
         tiles: "plain Rust",
     },
     special: None,
+    floats: || Some(Floats::PORTABLE),
     kernels: Kernels {
         round: round_plain,
         dot: |_| None,

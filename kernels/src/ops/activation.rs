@@ -129,14 +129,14 @@ impl Kernel for Gated<'_> {
 
 impl Activation {
     /// `x = activation(x)`.
-    pub fn apply(self, x: &mut [f32]) {
-        Floats::current().run(Apply(self, x));
+    pub fn apply(self, with: Floats, x: &mut [f32]) {
+        with.run(Apply(self, x));
     }
 }
 
 /// `gate = activation(gate) * up`: SwiGLU with [`Activation::Silu`], GeGLU with [`Activation::Gelu`].
-pub fn gated(activation: Activation, gate: &mut [f32], up: &[f32]) {
-    Floats::current().run(Gated(activation, gate, up));
+pub fn gated(with: Floats, activation: Activation, gate: &mut [f32], up: &[f32]) {
+    with.run(Gated(activation, gate, up));
 }
 
 #[cfg(test)]
@@ -217,7 +217,7 @@ mod tests {
             }
             // The far ends are neither NaN nor wrong.
             let mut ends = [-1e30, -200.0, 200.0];
-            activation.apply(&mut ends);
+            activation.apply(Floats::best(), &mut ends);
             assert!(ends.iter().all(|x| !x.is_nan()), "{activation:?}: {ends:?}");
         }
     }

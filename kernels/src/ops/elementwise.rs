@@ -81,18 +81,18 @@ impl Kernel for Zip<'_> {
 }
 
 /// `x += y`.
-pub fn add(x: &mut [f32], y: &[f32]) {
-    Floats::current().run(Zip(Pair::Add, x, y));
+pub fn add(with: Floats, x: &mut [f32], y: &[f32]) {
+    with.run(Zip(Pair::Add, x, y));
 }
 
 /// `x *= y`.
-pub fn mul(x: &mut [f32], y: &[f32]) {
-    Floats::current().run(Zip(Pair::Mul, x, y));
+pub fn mul(with: Floats, x: &mut [f32], y: &[f32]) {
+    with.run(Zip(Pair::Mul, x, y));
 }
 
 /// `x += factor * y`.
-pub fn add_scaled(x: &mut [f32], factor: f32, y: &[f32]) {
-    Floats::current().run(Zip(Pair::AddScaled(factor), x, y));
+pub fn add_scaled(with: Floats, x: &mut [f32], factor: f32, y: &[f32]) {
+    with.run(Zip(Pair::AddScaled(factor), x, y));
 }
 
 enum Single {
@@ -122,18 +122,18 @@ pub(crate) fn soft_cap<S: Simd>(s: S, x: S::V, cap: f32) -> S::V {
 }
 
 /// `x *= factor`.
-pub fn scale(x: &mut [f32], factor: f32) {
-    scale_add(x, factor, 0.0);
+pub fn scale(with: Floats, x: &mut [f32], factor: f32) {
+    scale_add(with, x, factor, 0.0);
 }
 
 /// `x = x * factor + offset`.
-pub fn scale_add(x: &mut [f32], factor: f32, offset: f32) {
-    Floats::current().run(Map(Single::ScaleAdd(factor, offset), x));
+pub fn scale_add(with: Floats, x: &mut [f32], factor: f32, offset: f32) {
+    with.run(Map(Single::ScaleAdd(factor, offset), x));
 }
 
 /// `x = cap * tanh(x / cap)`: a smooth limit on logits (Gemma 2, arXiv:2408.00118).
-pub fn softcap(x: &mut [f32], cap: f32) {
-    Floats::current().run(Map(Single::Softcap(cap), x));
+pub fn softcap(with: Floats, x: &mut [f32], cap: f32) {
+    with.run(Map(Single::Softcap(cap), x));
 }
 
 /// The index of the largest value, the first of equals; 0 for an empty slice. NaN never wins.
@@ -175,9 +175,9 @@ impl Kernel for Widen<'_> {
 }
 
 /// Half floats to f32, exactly.
-pub fn widen_f16(x: &[f16], out: &mut [f32]) {
+pub fn widen_f16(with: Floats, x: &[f16], out: &mut [f32]) {
     assert_eq!(x.len(), out.len(), "operands of different length");
-    Floats::current().run(Widen(x.reinterpret_cast(), out));
+    with.run(Widen(x.reinterpret_cast(), out));
 }
 
 struct Narrow<'a>(&'a [f32], &'a mut [u16]);
@@ -199,9 +199,9 @@ impl Kernel for Narrow<'_> {
 }
 
 /// f32 to half floats, to nearest even; values past 65504 become infinite.
-pub fn narrow_f16(x: &[f32], out: &mut [f16]) {
+pub fn narrow_f16(with: Floats, x: &[f32], out: &mut [f16]) {
     assert_eq!(x.len(), out.len(), "operands of different length");
-    Floats::current().run(Narrow(x, out.reinterpret_cast_mut()));
+    with.run(Narrow(x, out.reinterpret_cast_mut()));
 }
 
 #[cfg(test)]
@@ -213,6 +213,7 @@ mod tests {
         for n in [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 100] {
             let x: Vec<f32> = (0..n).map(|i| (i as f32 * 0.7).sin() * 40.0).collect();
             let y: Vec<f32> = (0..n).map(|i| (i as f32 * 1.3).cos()).collect();
+            let with = Floats::best();
             let check = |run: &dyn Fn(&mut [f32]), want: &dyn Fn(f64, f64) -> f64| {
                 let mut out = x.clone();
                 run(&mut out);
@@ -224,16 +225,18 @@ mod tests {
                     );
                 }
             };
-            check(&|o| add(o, &y), &|x, y| x + y);
-            check(&|o| mul(o, &y), &|x, y| x * y);
-            check(&|o| add_scaled(o, 0.5, &y), &|x, y| x + 0.5 * y);
-            check(&|o| scale(o, -3.0), &|x, _| x * -3.0);
-            check(&|o| scale_add(o, 2.0, 1.0), &|x, _| x * 2.0 + 1.0);
-            check(&|o| softcap(o, 30.0), &|x, _| 30.0 * (x / 30.0).tanh());
+            check(&|o| add(with, o, &y), &|x, y| x + y);
+            check(&|o| mul(with, o, &y), &|x, y| x * y);
+            check(&|o| add_scaled(with, o, 0.5, &y), &|x, y| x + 0.5 * y);
+            check(&|o| scale(with, o, -3.0), &|x, _| x * -3.0);
+            check(&|o| scale_add(with, o, 2.0, 1.0), &|x, _| x * 2.0 + 1.0);
+            check(&|o| softcap(with, o, 30.0), &|x, _| {
+                30.0 * (x / 30.0).tanh()
+            });
             let mut half = vec![f16::ZERO; n];
-            narrow_f16(&x, &mut half);
+            narrow_f16(with, &x, &mut half);
             let mut back = vec![0.0; n];
-            widen_f16(&half, &mut back);
+            widen_f16(with, &half, &mut back);
             for i in 0..n {
                 assert_eq!(half[i], f16::from_f32(x[i]));
                 assert_eq!(back[i], half[i].to_f32());

@@ -80,8 +80,8 @@ impl Kernel for RmsNorm<'_> {
 }
 
 /// `out = x / √(mean(x²) + epsilon) * weight`. A missing weight counts as ones.
-pub fn rms_norm(x: &[f32], weight: Option<&[f32]>, epsilon: f32, out: &mut [f32]) {
-    Floats::current().run(RmsNorm {
+pub fn rms_norm(with: Floats, x: &[f32], weight: Option<&[f32]>, epsilon: f32, out: &mut [f32]) {
+    with.run(RmsNorm {
         x,
         weight,
         epsilon,
@@ -111,13 +111,14 @@ impl Kernel for LayerNorm<'_> {
 
 /// `out = (x - mean) / √(variance + epsilon) * weight + bias`. A missing weight counts as ones, a missing bias as zeros.
 pub fn layer_norm(
+    with: Floats,
     x: &[f32],
     weight: Option<&[f32]>,
     bias: Option<&[f32]>,
     epsilon: f32,
     out: &mut [f32],
 ) {
-    Floats::current().run(LayerNorm {
+    with.run(LayerNorm {
         x,
         weight,
         bias,

@@ -30,8 +30,8 @@ impl Kernel for Softmax<'_> {
 }
 
 /// `x = e^x / Σ e^x`. A row that is empty or nothing but negative infinity is left as it is.
-pub fn softmax(x: &mut [f32]) {
-    Floats::current().run(Softmax(x));
+pub fn softmax(with: Floats, x: &mut [f32]) {
+    with.run(Softmax(x));
 }
 
 /// The natural logarithm of the probability that softmax gives to entry `at`, in f64.
@@ -63,8 +63,8 @@ mod tests {
             }
         }
         let mut none = [f32::NEG_INFINITY; 3];
-        softmax(&mut none);
+        softmax(Floats::best(), &mut none);
         assert_eq!(none, [f32::NEG_INFINITY; 3]);
-        softmax(&mut []);
+        softmax(Floats::best(), &mut []);
     }
 }

@@ -213,7 +213,7 @@ fn float_products_do_not_depend_on_the_number_of_columns() {
                         );
                     }
                 }
-                if Floats::for_isa(ready.isa().name) != Floats::PORTABLE {
+                if ready.floats() != Floats::PORTABLE {
                     let first = fused.get_or_insert_with(|| single.clone());
                     assert!(*first == single, "{} {}", ready.isa().name, quant.name);
                 }
@@ -251,10 +251,8 @@ fn several_products_share_an_input_and_gates_multiply() {
             let mut gated = vec![0.0; n * 40];
             let silu = crate::ops::Activation::Silu;
             compute.gated_matmul(x, n, matrices[0], matrices[2], silu, &mut gated);
-            let _entered = compute.enter();
-            crate::ops::gated(silu, &mut outs[0].clone(), &outs[2]);
             let mut want = outs[0].clone();
-            crate::ops::gated(silu, &mut want, &outs[2]);
+            crate::ops::gated(compute.floats(), silu, &mut want, &outs[2]);
             assert!(gated == want);
         }
     }
@@ -275,20 +273,17 @@ fn a_matrix_of_the_wrong_size_is_refused() {
 }
 
 #[test]
-fn ops_follow_the_set_of_their_compute() {
-    use crate::isa::float::Floats;
-    let outside = Floats::current().name();
+fn floats_go_with_their_set() {
     for ready in sets() {
-        let compute = compute(ready, 3);
-        let want = Floats::for_isa(ready.isa().name).name();
-        compute.parallel(50, |_| assert_eq!(Floats::current().name(), want));
-        compute.pieces(2, &mut [0.0; 50], |_, _| {
-            assert_eq!(Floats::current().name(), want)
-        });
-        assert_eq!(Floats::current().name(), outside);
-        let entered = compute.enter();
-        assert_eq!(Floats::current().name(), want);
-        drop(entered);
-        assert_eq!(Floats::current().name(), outside);
+        let name = ready.isa().name;
+        let want = if name.starts_with("avx512") {
+            "avx512"
+        } else if name.starts_with("avx") {
+            "avx2"
+        } else {
+            "portable"
+        };
+        assert_eq!(ready.floats().name(), want, "{name}");
+        assert_eq!(compute(ready, 1).floats(), ready.floats());
     }
 }

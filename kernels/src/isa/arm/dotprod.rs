@@ -1,6 +1,7 @@
 //! NEON with `sdot`: sixteen products of bytes, added up by fours (ARMv8.2; Apple M1, Cortex-A55 and A75 on).
 
 use super::{multiply, tile};
+use crate::isa::float::Floats;
 use crate::isa::{Isa, Multiplies, Peak, TileOrder};
 
 /// The instruction set.
@@ -12,6 +13,7 @@ pub static DOTPROD: Isa = Isa {
         tiles: "SDOT",
     },
     special: None,
+    floats: || Some(Floats::PORTABLE),
     kernels: KERNELS,
 };
 

@@ -1,6 +1,7 @@
 //! NEON with `smmla`: 2 x 8 times 8 x 2 products of bytes (ARMv8.6; Apple M2, Neoverse V1 on). Dots use `sdot`.
 
 use super::{multiply, tile};
+use crate::isa::float::Floats;
 use crate::isa::{Isa, Multiplies, Peak, TileOrder};
 
 /// The instruction set.
@@ -12,6 +13,7 @@ pub static I8MM: Isa = Isa {
         tiles: "SMMLA",
     },
     special: None,
+    floats: || Some(Floats::PORTABLE),
     kernels: KERNELS,
 };
 

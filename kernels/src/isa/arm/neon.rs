@@ -1,6 +1,7 @@
 //! NEON alone: `smull`, `smlal` and `sadalp` widen products of bytes to 16 and sums to 32 bits.
 
 use super::{multiply, tile};
+use crate::isa::float::Floats;
 use crate::isa::{Isa, Multiplies, Peak, TileOrder};
 
 /// The instruction set.
@@ -12,6 +13,7 @@ pub static NEON: Isa = Isa {
         tiles: "SMULL and SADALP",
     },
     special: None,
+    floats: || Some(Floats::PORTABLE),
     kernels: KERNELS,
 };
 

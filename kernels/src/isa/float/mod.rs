@@ -10,10 +10,6 @@ mod rows;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use std::cell::Cell;
-use std::marker::PhantomData;
-use std::sync::OnceLock;
-
 pub use rows::{Element, Onto, Rows, dots, finite, most_rows, weighted_rows};
 
 /// The operations on one vector of f32. A value of an implementing type exists only where the CPU can run them.
@@ -125,25 +121,6 @@ enum Set {
     Avx512,
 }
 
-thread_local! {
-    static ENTERED: Cell<Option<Floats>> = const { Cell::new(None) };
-}
-
-/// See [`Floats::enter`].
-#[derive(Debug)]
-#[must_use]
-pub struct Entered {
-    before: Option<Floats>,
-    /// It belongs to the thread that made it.
-    thread: PhantomData<*const ()>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        ENTERED.set(self.before);
-    }
-}
-
 impl Floats {
     /// The portable one (`wide`): SSE2 on x86, NEON on ARM.
     pub const PORTABLE: Floats = Floats(Set::Portable);
@@ -171,37 +148,6 @@ impl Floats {
         Floats::avx512()
             .or_else(Floats::avx2)
             .unwrap_or(Floats::PORTABLE)
-    }
-
-    /// The float instructions that go with an integer instruction set of the registry, by its name in any spelling.
-    pub fn for_isa(name: &str) -> Floats {
-        let plain = name.to_ascii_lowercase().replace(['-', '_'], "");
-        let found = match plain.as_str() {
-            "" | "auto" => Some(Floats::best()),
-            "avx2" | "avxvnni" => Floats::avx2(),
-            plain if plain.starts_with("avx512") => Floats::avx512(),
-            _ => None,
-        };
-        found.unwrap_or(Floats::PORTABLE)
-    }
-
-    /// What [`crate::ops`] uses on this thread: what was [entered](Floats::enter), else the companion of the instruction
-    /// set that the environment variable `GRISTMILL_ISA` names, else the best there is.
-    pub fn current() -> Floats {
-        static DEFAULT: OnceLock<Floats> = OnceLock::new();
-        ENTERED.get().unwrap_or_else(|| {
-            *DEFAULT.get_or_init(|| {
-                Floats::for_isa(&std::env::var("GRISTMILL_ISA").unwrap_or_default())
-            })
-        })
-    }
-
-    /// Makes [`crate::ops`] use these instructions on this thread while the result lives.
-    pub fn enter(self) -> Entered {
-        Entered {
-            before: ENTERED.replace(Some(self)),
-            thread: PhantomData,
-        }
     }
 
     /// All that this CPU has, for tests and measurements.

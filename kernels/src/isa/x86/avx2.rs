@@ -1,6 +1,7 @@
 //! AVX2 with FMA and F16C: every x86 laptop since 2013 or so.
 
 use super::{maddubs, peak, tile};
+use crate::isa::float::Floats;
 use crate::isa::{Isa, Multiplies, TileOrder};
 
 /// The instruction set.
@@ -12,6 +13,7 @@ pub static AVX2: Isa = Isa {
         tiles: "VPMADDUBSW (8-bit codes: VPMADDWD), 256 bits",
     },
     special: None,
+    floats: Floats::avx2,
     kernels: KERNELS,
 };
 

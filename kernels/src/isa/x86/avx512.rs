@@ -1,6 +1,7 @@
 //! AVX-512 VNNI with 512-bit tiles: servers, Zen 4 and later, some laptops.
 
 use super::{peak, tile};
+use crate::isa::float::Floats;
 use crate::isa::{Isa, Multiplies};
 
 /// The dots wait for memory: 256 bits are enough for them.
@@ -15,6 +16,7 @@ pub static AVX512: Isa = Isa {
     needs: NEEDS,
     multiplies: MULTIPLIES,
     special: None,
+    floats: Floats::avx512,
     kernels: KERNELS,
 };
 

@@ -3,6 +3,7 @@
 
 use super::vbmi::{self as layouts, Layout};
 use super::{avx512, dot};
+use crate::isa::float::Floats;
 use crate::isa::set::by_layout;
 use crate::isa::{DotRows, Isa, Kernels, Special, UnpackUnit};
 use crate::quant::QuantType;
@@ -16,6 +17,7 @@ pub static AVX512VBMI: Isa = Isa {
         takes: |quant| own_dot(quant).is_some(),
         how: "looked up in tables that lie in registers (AVX-512 VBMI), where other sets gather from memory",
     }),
+    floats: Floats::avx512,
     kernels: Kernels {
         dot: |quant| own_dot(quant).or_else(|| (avx512::KERNELS.dot)(quant)),
         unpack: |quant| {

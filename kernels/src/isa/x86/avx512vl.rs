@@ -2,6 +2,7 @@
 //! AVX-VNNI is missing.
 
 use super::{peak, tile};
+use crate::isa::float::Floats;
 use crate::isa::{Isa, Multiplies};
 
 /// The instruction set in 256 bits.
@@ -13,6 +14,7 @@ pub static AVX512VL: Isa = Isa {
         tiles: "VPDPBUSD, 256 bits",
     },
     special: None,
+    floats: Floats::avx512,
     kernels: KERNELS,
 };
 

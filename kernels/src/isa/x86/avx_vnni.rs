@@ -1,6 +1,7 @@
 //! AVX-VNNI: 256-bit integer dots on laptops without AVX-512 (Alder Lake and later).
 
 use super::{peak, tile};
+use crate::isa::float::Floats;
 use crate::isa::{Isa, Multiplies};
 
 /// The instruction set.
@@ -12,6 +13,7 @@ pub static AVX_VNNI: Isa = Isa {
         tiles: "VPDPBUSD, 256 bits",
     },
     special: None,
+    floats: Floats::avx2,
     kernels: KERNELS,
 };
 
