@@ -23,7 +23,7 @@ const WINDOW: usize = 256 * CHUNK;
 pub struct Ceilings {
     /// Bytes a second, read in order from more memory than the last cache holds, by the threads for generation.
     pub stream: f64,
-    /// Multiply-adds of bytes a second, in registers ([`crate::isa::Peak`]), by the threads for prompts.
+    /// Multiply-adds of bytes a second, in registers, by the threads for prompts.
     pub int8: f64,
 }
 

@@ -199,7 +199,7 @@ fn an_importance_matrix_lowers_the_error_it_weighs() {
         let Some(without) = round_trip(quant, &source, None) else {
             continue;
         };
-        let with = round_trip(quant, &source, Some(&importance)).expect(quant.name());
+        let with = round_trip(quant, &source, Some(&importance)).unwrap();
         let (with, without) = (
             error(&source, &with, weight),
             error(&source, &without, weight),
@@ -225,7 +225,7 @@ fn rows_are_quantized_as_if_alone() {
         let Some(both) = quantize(quant, &source, Some(&importance)) else {
             continue;
         };
-        let second = quantize(quant, &source[1024..], Some(&importance)).expect(quant.name());
+        let second = quantize(quant, &source[1024..], Some(&importance)).unwrap();
         assert!(both[both.len() / 2..] == second, "{}", quant.name());
     }
 }

@@ -1,6 +1,6 @@
 //! Attention of a run of queries over a cache of keys and values.
 //!
-//! Rows (query × head) meet the cache in chunks of positions, with the same arithmetic ([`softmax`]) in two ways through
+//! Rows (query × head) meet the cache in chunks of positions, with the same arithmetic (`softmax`) in two ways through
 //! that differ in what a task is: one chunk for all queries where they are few (`decode`), some queries for all chunks
 //! where they are many (`prefill`). A key or value row is read once for all query heads that share it, and widened to f32
 //! on the way; the arithmetic knows f32 only.

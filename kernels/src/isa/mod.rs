@@ -13,7 +13,7 @@
 //!
 //! where `r` is the run's number in its unit and units follow in order; the product is
 //! `((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]))`. A kernel for few columns
-//! ([`DotRows`]) has the eight sums in the lanes of a vector; the kernel for many ([`Tile`]) has rows in the lanes and makes
+//! (`DotRows`) has the eight sums in the lanes of a vector; the kernel for many (`Tile`) has rows in the lanes and makes
 //! the eight sums one after the other. What no fast function exists for goes through the type's own `unpack`, so a new type
 //! or a new instruction set works at once.
 

@@ -156,12 +156,12 @@ impl Multiply for VnniVl {
     }
     #[inline(always)]
     unsafe fn head<L: Layout>(unit: *const u8) -> Head {
-        let mut unit = unit;
-        // SAFETY: the caller's promise; the empty instruction leaves the pointer as it is. The compiler must not know that the
-        // head's wide loads and those of the codes overlap: it would make one out of the other by slow shuffles.
+        let mut ahead = 0usize;
+        // SAFETY: the caller's promise; no instruction is added, and `ahead` stays 0. The compiler must not know that the head's
+        // wide loads and those of the codes overlap: it would make one out of the other by slow shuffles.
         unsafe {
-            asm!("/* {0} */", inout(reg) unit, options(pure, nomem, nostack, preserves_flags));
-            L::head_512(unit)
+            asm!("/* {0} */", inout(reg) ahead, options(pure, nomem, nostack, preserves_flags));
+            L::head_512(unit.add(ahead))
         }
     }
 }

@@ -105,14 +105,14 @@ pub unsafe fn interleave(
     unsafe {
         let bias = _mm256_set1_epi8(bias);
         for row in (0..rows).step_by(8) {
-            for run in 0..from.runs {
+            for (run, place) in places.into_iter().enumerate().take(from.runs) {
                 let codes = from.codes.as_ptr().add(row * UNIT + run * RUN);
                 let mut lines = [bias; 8];
                 for (i, line) in lines.iter_mut().enumerate() {
                     let codes = _mm256_loadu_si256(codes.add(i * UNIT).cast());
                     *line = _mm256_add_epi8(codes, bias);
                 }
-                let to = to.codes.as_mut_ptr().add((places[run] + unit) * RUN * rows);
+                let to = to.codes.as_mut_ptr().add((place + unit) * RUN * rows);
                 for (k, column) in transposed(lines).iter().enumerate() {
                     _mm256_storeu_si256(to.add((k * rows + row) * 4).cast(), *column);
                 }
