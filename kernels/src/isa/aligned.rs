@@ -32,7 +32,7 @@ impl<T: Pod> Aligned<T> {
     /// The first `count` values, whatever they were before; new ones are zero. Never shrinks.
     ///
     /// # Panics
-    /// If so many values are more bytes than a `usize` counts, or if values of this type don't fill whole cache lines
+    /// If the values are more bytes than a `usize` counts, or if values of this type don't fill whole cache lines
     /// (sizes that don't divide 64).
     pub fn of(&mut self, count: usize) -> &mut [T] {
         let Some(bytes) = count.checked_mul(size_of::<T>()) else {

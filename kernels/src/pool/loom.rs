@@ -14,7 +14,7 @@ use super::Team;
 use super::sync::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Runs a model in every order with at most so many preemptions.
+/// Runs a model in every order with at most this many preemptions.
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(preemptions);
@@ -126,7 +126,7 @@ fn a_sleeper_wakes_beside_one_that_is_not_wanted() {
     no_wake_up_is_lost(3, 2, 1, 2);
 }
 
-/// Which workers panic, for a team of so many threads; all of them take part.
+/// Which workers panic, for a team of this many threads; all of them take part.
 fn panics_reach_the_caller(threads: usize, bad: &'static [usize], preemptions: usize) {
     check(preemptions, move || {
         let team = Team::new(threads).unwrap();

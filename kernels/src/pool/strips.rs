@@ -31,7 +31,7 @@ impl<'a> Grid<'a> {
         grid
     }
 
-    /// Cuts into strips of so many rows from now on.
+    /// Cuts into strips of this many rows from now on.
     ///
     /// # Panics
     /// If `strip_rows` is 0.

@@ -219,24 +219,23 @@ fn dots_in<S: Simd, T: Element>(
                     dot_block::<S, T, $rows, $vectors, $full>(s, a, i, b, j, left, width, out, step)
                 };
             }
-            // SAFETY: `dots` has checked that `a` and `out` have the rows from i on that the block takes, and that `b` has
-            // `left` from j on.
+            // SAFETY: `dots` has checked that `a` and `out` have the rows from i on that the block takes (`share` gives no more
+            // than `most`, which is 2 or 6, so the last arms are for two rows), and that `b` has `left` from j on.
             unsafe {
                 match (here, full) {
                     (1, _) if eight => block!(1, 8, true),
                     (1, true) => block!(1, 4, true),
-                    (2, true) => block!(2, 4, true),
                     (3, true) if most > 2 => block!(3, 4, true),
                     (4, true) if most > 2 => block!(4, 4, true),
                     (5, true) if most > 2 => block!(5, 4, true),
-                    (_, true) if most > 2 => block!(6, 4, true),
+                    (6.., true) if most > 2 => block!(6, 4, true),
+                    (_, true) => block!(2, 4, true),
                     (1, false) => block!(1, 4, false),
-                    (2, false) => block!(2, 4, false),
                     (3, false) if most > 2 => block!(3, 4, false),
                     (4, false) if most > 2 => block!(4, 4, false),
                     (5, false) if most > 2 => block!(5, 4, false),
-                    (_, false) if most > 2 => block!(6, 4, false),
-                    (_, _) => unreachable!("more rows than registers"),
+                    (6.., false) if most > 2 => block!(6, 4, false),
+                    (_, false) => block!(2, 4, false),
                 }
             }
             i += here;
@@ -429,22 +428,21 @@ pub fn weighted_rows<S: Simd, T: Element>(
             // SAFETY: rows i .. i + here and columns at .. at + vectors * LANES exist (checked above).
             unsafe {
                 match (here, vectors) {
-                    (1, 8) => block!(1, 8),
                     (2, 8) if S::LANES == 16 => block!(2, 8),
-                    (_, 8) if S::LANES == 16 => block!(3, 8),
+                    (3.., 8) if S::LANES == 16 => block!(3, 8),
+                    (_, 8) => block!(1, 8),
                     (1, 4) => block!(1, 4),
-                    (2, 4) => block!(2, 4),
                     (3, 4) if S::LANES == 16 => block!(3, 4),
                     (4, 4) if S::LANES == 16 => block!(4, 4),
                     (5, 4) if S::LANES == 16 => block!(5, 4),
-                    (_, 4) if S::LANES == 16 => block!(6, 4),
+                    (6.., 4) if S::LANES == 16 => block!(6, 4),
+                    (_, 4) => block!(2, 4),
                     (1, 1) => block!(1, 1),
-                    (2, 1) => block!(2, 1),
                     (3, 1) if S::LANES == 16 => block!(3, 1),
                     (4, 1) if S::LANES == 16 => block!(4, 1),
                     (5, 1) if S::LANES == 16 => block!(5, 1),
-                    (_, 1) if S::LANES == 16 => block!(6, 1),
-                    (_, _) => unreachable!("more rows than registers"),
+                    (6.., 1) if S::LANES == 16 => block!(6, 1),
+                    (_, _) => block!(2, 1),
                 }
             }
             i += here;
