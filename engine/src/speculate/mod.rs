@@ -3,8 +3,8 @@
 //!
 //! Nothing is lost because nothing is chosen here: the generation samples from the logits of each position as it would
 //! have without guesses, with the same random numbers, and goes on to the next position's logits as long as what it
-//! chose is what was guessed. A pass of up to [`MOST_GUESSES`] + 1 tokens gives the same bits as one token after the
-//! other, so even the text is the same. Time decides how many tokens are guessed ([`depth`]), never which are taken.
+//! chose is what was guessed. A pass of several tokens gives the same bits as one token after the other, so
+//! even the text is the same. Time decides how many tokens are guessed ([`depth`]), never which are taken.
 //! Flows in: the ids so far. Flows out: guesses, and [`Counts`] of them.
 
 pub mod depth;
@@ -27,8 +27,8 @@ pub use draft::Draft;
 pub use lookup::Lookup;
 use voice::Voice;
 
-/// The most tokens that are guessed at once: with the one before them they are the columns that the kernels compute bit
-/// for bit as single ones.
+/// The most tokens that are guessed at once: with the one before them they are as many columns as the kernels multiply with
+/// weights straight from the file.
 pub const MOST_GUESSES: usize = FEW_COLUMNS - 1;
 
 /// Something that guesses how a text goes on.
