@@ -131,6 +131,34 @@ impl Compute {
         gemm::products(hands, &mut self.scratch, x, n, products);
     }
 
+    /// As [`Compute::matmul`], but each product has `n` vectors of its own: `x` holds those of the first, then those of the
+    /// second, and so on.
+    ///
+    /// # Panics
+    /// As [`Compute::matmul`].
+    pub fn matmul_each(&mut self, x: &[f32], n: usize, products: &mut [Product<'_>]) {
+        let mut inputs = 0;
+        for product in &*products {
+            inputs += n * product.weights.cols();
+            assert_eq!(
+                product.out.len(),
+                n * product.weights.rows(),
+                "output of a product"
+            );
+        }
+        assert_eq!(x.len(), inputs, "inputs of products");
+        if n == 0 {
+            return;
+        }
+        let limit = self.threads_for(n);
+        let hands = Hands {
+            ready: self.ready,
+            team: &self.team,
+            limit,
+        };
+        gemm::products_of_each(hands, &mut self.scratch, x, n, products);
+    }
+
     /// `out = activation(gate x) * (up x)`: the first half of a gated feed-forward.
     ///
     /// # Panics

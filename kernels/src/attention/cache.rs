@@ -26,8 +26,10 @@ pub(super) struct HeadRows {
     pub head: usize,
     /// Slots per head.
     pub capacity: usize,
-    /// Elements of a row.
+    /// Elements of a row that are of use.
     pub dim: usize,
+    /// Elements from the beginning of a row to that of the next.
+    pub stride: usize,
     /// Floats of a widened row, a multiple of 16.
     pub width: usize,
 }
@@ -73,6 +75,7 @@ impl CacheRows<'_> {
             head,
             capacity,
             dim,
+            stride,
             width,
         } = head;
         for (position, out) in positions.zip(out.chunks_exact_mut(step)) {
@@ -80,9 +83,9 @@ impl CacheRows<'_> {
             let (out, padding) = out[..width].split_at_mut(dim);
             padding.fill(0.0);
             match self {
-                CacheRows::F32(x) => out.copy_from_slice(&x[row * dim..(row + 1) * dim]),
+                CacheRows::F32(x) => out.copy_from_slice(&x[row * stride..][..dim]),
                 CacheRows::F16(x) => {
-                    let x: &[u16] = x[row * dim..(row + 1) * dim].reinterpret_cast();
+                    let x: &[u16] = x[row * stride..][..dim].reinterpret_cast();
                     let whole = dim - dim % S::LANES;
                     for (x, out) in x.chunks_exact(S::LANES).zip(out.chunks_exact_mut(S::LANES)) {
                         s.store(s.load_f16(x), out);
@@ -92,8 +95,8 @@ impl CacheRows<'_> {
                     }
                 }
                 CacheRows::Q8_0(x) => {
-                    let bytes = dim / Q8_0.0 * Q8_0.1;
-                    let blocks = x[row * bytes..(row + 1) * bytes].chunks_exact(Q8_0.1);
+                    let bytes = |elements: usize| elements / Q8_0.0 * Q8_0.1;
+                    let blocks = x[row * bytes(stride)..][..bytes(dim)].chunks_exact(Q8_0.1);
                     for (block, out) in blocks.zip(out.chunks_exact_mut(Q8_0.0)) {
                         let scale = s.splat(scale(u16::from_le_bytes([block[0], block[1]])));
                         let codes: &[i8] = bytemuck::cast_slice(&block[2..]);
@@ -135,15 +138,15 @@ impl<'a> CacheRows<'a> {
         let width = head.width;
         let slot = positions.start % head.capacity;
         let together = head.dim == width && slot + positions.len() <= head.capacity;
-        let start = (head.head * head.capacity + slot) * head.dim;
+        let start = (head.head * head.capacity + slot) * head.stride;
         match *self {
             CacheRows::F32(x) if together => Tile::F32(Rows {
                 data: &x[start..],
-                width,
+                width: head.stride,
             }),
             CacheRows::F16(x) if in_place && together => Tile::F16(Rows {
                 data: &x[start..],
-                width,
+                width: head.stride,
             }),
             _ => {
                 self.widen(s, head, positions, buffer);

@@ -38,14 +38,19 @@ pub struct Attention<'a> {
     pub kv_heads: usize,
     /// Elements of a query and a key row.
     pub key_dim: usize,
-    /// Elements of a value row.
+    /// Elements of a value row that are of use.
     pub value_dim: usize,
+    /// Elements from the beginning of a value row to that of the next: more than `value_dim` where values are the beginnings
+    /// of keys (latent attention, arXiv:2405.04434).
+    pub value_stride: usize,
     /// Factor on the dot products, usually 1 / √key_dim.
     pub scale: f32,
     /// `cap * tanh(score / cap)` before the softmax.
     pub softcap: Option<f32>,
     /// Position p sees p - window + 1 ..= p; without `causal` also as far ahead.
     pub window: Option<usize>,
+    /// Position p sees nothing before the last multiple of this (Llama 4's chunks).
+    pub chunk: Option<usize>,
     /// Whether a position is blind for what follows it.
     pub causal: bool,
     /// Position of the first query.
@@ -108,8 +113,9 @@ impl Attention<'_> {
         assert_eq!(q.len(), n * self.heads * self.key_dim, "queries");
         assert_eq!(out.len(), n * self.heads * self.value_dim, "output");
         self.keys.check(self.kv_heads * self.capacity, self.key_dim);
+        assert!(self.value_stride >= self.value_dim, "values overlap");
         self.values
-            .check(self.kv_heads * self.capacity, self.value_dim);
+            .check(self.kv_heads * self.capacity, self.value_stride);
         assert!(
             self.sinks.is_none_or(|s| s.len() == self.heads),
             "a sink for every head"
@@ -137,6 +143,7 @@ impl Attention<'_> {
             head,
             capacity: self.capacity,
             dim,
+            stride: dim,
             width: dim.next_multiple_of(16),
         }
     }
@@ -148,6 +155,7 @@ impl Attention<'_> {
             head,
             capacity: self.capacity,
             dim,
+            stride: self.value_stride,
             width: dim.next_multiple_of(16),
         }
     }
@@ -155,6 +163,10 @@ impl Attention<'_> {
     /// What `position` sees, where `end` is the position after the last query.
     fn visible(&self, position: usize, end: usize) -> Range<usize> {
         let start = self.window.map_or(0, |w| (position + 1).saturating_sub(w));
+        let start = start.max(
+            self.chunk
+                .map_or(0, |chunk| position - position % chunk.max(1)),
+        );
         let stop = match (self.causal, self.window) {
             (true, _) => position + 1,
             (false, None) => end,

@@ -70,6 +70,9 @@ struct Case {
     capacity: usize,
     first: usize,
     n: usize,
+    /// Values are the beginnings of keys.
+    latent: bool,
+    chunk: Option<usize>,
     window: Option<usize>,
     softcap: Option<f32>,
     causal: bool,
@@ -86,6 +89,8 @@ const PLAIN: Case = Case {
     capacity: 600,
     first: 100,
     n: 1,
+    latent: false,
+    chunk: None,
     window: None,
     softcap: None,
     causal: true,
@@ -132,14 +137,20 @@ impl Setup {
             kv_heads: c.kv_heads,
             key_dim: c.key_dim,
             value_dim: c.value_dim,
+            value_stride: if c.latent { c.key_dim } else { c.value_dim },
             scale: 1.0 / (c.key_dim as f32).sqrt(),
             softcap: c.softcap,
+            chunk: c.chunk,
             window: c.window,
             causal: c.causal,
             first_position: c.first,
             capacity: c.capacity,
             keys: self.keys.rows(),
-            values: self.values.rows(),
+            values: if c.latent {
+                self.keys.rows()
+            } else {
+                self.values.rows()
+            },
             sinks: c.sinks.then_some(&self.sinks),
             slopes: c.slopes.then_some(&self.slopes),
         }
@@ -156,6 +167,7 @@ impl Setup {
                 let q = &self.q[(query * c.heads + head) * c.key_dim..][..c.key_dim];
                 let seen: Vec<usize> = (0..c.first + c.n)
                     .filter(|k| !c.causal || *k <= position)
+                    .filter(|k| c.chunk.is_none_or(|chunk| *k >= position / chunk * chunk))
                     .filter(|k| c.window.is_none_or(|w| position.abs_diff(*k) < w))
                     .collect();
                 let row = |k: &usize| kv_head * c.capacity + k % c.capacity;
@@ -183,7 +195,13 @@ impl Setup {
                     total += f64::from(self.sinks[head]).exp();
                 }
                 for d in 0..c.value_dim {
-                    let value = |k: &usize| f64::from(self.read_values[row(k) * c.value_dim + d]);
+                    let value = |k: &usize| {
+                        f64::from(if c.latent {
+                            self.read_keys[row(k) * c.key_dim + d]
+                        } else {
+                            self.read_values[row(k) * c.value_dim + d]
+                        })
+                    };
                     out.push(
                         seen.iter()
                             .zip(&scores)
@@ -357,6 +375,43 @@ fn all_shapes() {
 }
 
 #[test]
+fn values_may_be_the_beginnings_of_keys() {
+    for kind in ["f32", "f16", "q8_0"] {
+        for (key_dim, value_dim) in [(64, 32), (576, 512), (96, 64)] {
+            for n in [1, 16, 70] {
+                let case = Case {
+                    heads: 4,
+                    kv_heads: 1,
+                    key_dim,
+                    value_dim,
+                    latent: true,
+                    n,
+                    kinds: (kind, kind),
+                    ..PLAIN
+                };
+                Setup::new(case).check(&format!("{kind} {key_dim} / {value_dim}, {n}"));
+                Setup::new(case).check_bits(&format!("{kind} {key_dim} / {value_dim}, {n}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn chunks_hide_what_is_before_them() {
+    for chunk in [1, 30, 64, 128, 1000] {
+        for n in [1, 16, 70] {
+            let case = Case {
+                chunk: Some(chunk),
+                n,
+                ..PLAIN
+            };
+            Setup::new(case).check(&format!("chunks of {chunk}, {n}"));
+            Setup::new(case).check_bits(&format!("chunks of {chunk}, {n}"));
+        }
+    }
+}
+
+#[test]
 fn windows_caps_sinks_slopes_and_looking_ahead() {
     for n in [1, 16, 70] {
         for window in [1, 2, 31, 65, 1000] {
@@ -509,6 +564,7 @@ fn batches_do_not_change_a_bit() {
         slopes,
         softcap,
         sinks,
+        chunk: None,
         window: Some(40),
         ..case
     })

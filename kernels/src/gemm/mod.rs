@@ -110,6 +110,7 @@ pub fn products(
                 weights: &weights,
                 x,
                 n,
+                inputs: 1,
             };
             let grids = &mut grids[..count];
             match select::tile(hands.ready, first.quant(), n) {
@@ -121,13 +122,60 @@ pub fn products(
     }
 }
 
+/// Products whose inputs are `n` columns each, one input after the other in `x`: as many as fit share a job where they go
+/// straight from the file's bytes.
+pub fn products_of_each(
+    hands: Hands<'_>,
+    scratch: &mut Scratch,
+    x: &[f32],
+    n: usize,
+    all: &mut [Product<'_>],
+) {
+    let goes_together = |product: &Product<'_>, cols: usize| {
+        let quant = product.weights.quant();
+        let few = select::tile(hands.ready, quant, n).is_none() && quant.codes.is_some();
+        few && product.weights.cols() == cols
+    };
+    let (mut rest, mut x) = (all, x);
+    while let Some(first) = rest.first() {
+        let cols = first.weights.cols();
+        let together = rest.iter().take(MAX_GRIDS);
+        let together = together.take_while(|p| goes_together(p, cols)).count();
+        let (now, later) = rest.split_at_mut(together.max(1));
+        let (inputs, others) = x.split_at(now.len() * n * cols);
+        (rest, x) = (later, others);
+        if together < 2 {
+            products(hands, scratch, inputs, n, now);
+            continue;
+        }
+        let mut weights = [None; MAX_GRIDS];
+        let mut grids: [Grid<'_>; MAX_GRIDS] = std::array::from_fn(|_| Grid::new(&mut [], 0, 1));
+        for (product, (weight, grid)) in now.iter_mut().zip(weights.iter_mut().zip(&mut grids)) {
+            *weight = Some(product.weights);
+            *grid = Grid::new(&mut *product.out, product.weights.rows(), 1);
+        }
+        let job = Job {
+            hands,
+            workers: &scratch.workers,
+            weights: &weights,
+            x: inputs,
+            n,
+            inputs: together,
+        };
+        job.few(&mut scratch.few, cols, &mut grids[..together]);
+    }
+}
+
 /// What the paths share.
 struct Job<'a> {
     hands: Hands<'a>,
     workers: &'a [Mutex<Worker>],
     weights: &'a [Option<Matrix<'a>>; MAX_GRIDS],
     x: &'a [f32],
+    /// Columns of an input.
     n: usize,
+    /// One for all products, or one for each.
+    inputs: usize,
 }
 
 impl Job<'_> {
@@ -161,9 +209,11 @@ impl Job<'_> {
 
     fn few(&self, few: &mut FewColumns, cols: usize, grids: &mut [Grid<'_>]) {
         let ready = self.hands.ready;
-        let x = few.fill(ready, self.x, self.n, cols);
+        let all = few.fill(ready, self.x, self.inputs * self.n, cols);
         self.strips_of_bytes(grids);
         self.run(grids, |worker, weights, mut strip| {
+            let input = if self.inputs > 1 { strip.grid() } else { 0 };
+            let x = all.range(input * self.n, self.n);
             let Worker {
                 codes,
                 scales,

@@ -185,7 +185,21 @@ pub(crate) struct Columns<'a> {
     pub half_sums: &'a [f32],
 }
 
-impl Columns<'_> {
+impl<'a> Columns<'a> {
+    /// Some of the columns.
+    pub(crate) fn range(&self, first: usize, count: usize) -> Columns<'a> {
+        let units = first * self.units..(first + count) * self.units;
+        let of_unit = |size: usize| units.start * size..units.end * size;
+        Columns {
+            count,
+            codes: &self.codes[of_unit(UNIT)],
+            scales: &self.scales[of_unit(RUNS)],
+            sums: &self.sums[of_unit(RUNS)],
+            half_sums: &self.half_sums[of_unit(2 * RUNS)],
+            ..*self
+        }
+    }
+
     /// Panics unless lengths agree: kernels rely on it.
     fn check(&self) {
         let units = self.count.checked_mul(self.units);

@@ -98,6 +98,7 @@ pub fn add_scaled(with: Floats, x: &mut [f32], factor: f32, y: &[f32]) {
 enum Single {
     ScaleAdd(f32, f32),
     Softcap(f32),
+    Clamp(f32),
 }
 
 struct Map<'a>(Single, &'a mut [f32]);
@@ -111,6 +112,10 @@ impl Kernel for Map<'_> {
                 map!(s, self.1, |x| s.add(s.mul(x, s.splat(k)), s.splat(c)))
             }
             Single::Softcap(cap) => map!(s, self.1, |x| soft_cap(s, x, cap)),
+            Single::Clamp(most) => {
+                map!(s, self.1, |x| s
+                    .max(s.min(x, s.splat(most)), s.splat(-most)))
+            }
         }
     }
 }
@@ -134,6 +139,11 @@ pub fn scale_add(with: Floats, x: &mut [f32], factor: f32, offset: f32) {
 /// `x = cap * tanh(x / cap)`: a smooth limit on logits (Gemma 2, arXiv:2408.00118).
 pub fn softcap(with: Floats, x: &mut [f32], cap: f32) {
     with.run(Map(Single::Softcap(cap), x));
+}
+
+/// `x = min(max(x, -most), most)`.
+pub fn clamp(with: Floats, x: &mut [f32], most: f32) {
+    with.run(Map(Single::Clamp(most), x));
 }
 
 /// The index of the largest value, the first of equals; 0 for an empty slice. NaN never wins.
@@ -230,6 +240,7 @@ mod tests {
             check(&|o| add_scaled(with, o, 0.5, &y), &|x, y| x + 0.5 * y);
             check(&|o| scale(with, o, -3.0), &|x, _| x * -3.0);
             check(&|o| scale_add(with, o, 2.0, 1.0), &|x, _| x * 2.0 + 1.0);
+            check(&|o| clamp(with, o, 0.7), &|x, _| x.clamp(-0.7, 0.7));
             check(&|o| softcap(with, o, 30.0), &|x, _| {
                 30.0 * (x / 30.0).tanh()
             });

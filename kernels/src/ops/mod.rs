@@ -12,7 +12,7 @@ mod softmax;
 
 pub use activation::{Activation, gated};
 pub use elementwise::{
-    add, add_scaled, largest, mul, narrow_f16, scale, scale_add, softcap, widen_f16,
+    add, add_scaled, clamp, largest, mul, narrow_f16, scale, scale_add, softcap, widen_f16,
 };
 pub use exp::{erf, exp, tanh};
 pub use norm::{layer_norm, rms_norm};

@@ -75,6 +75,44 @@ fn products_of_every_type_on_two_threads() {
 }
 
 #[test]
+fn products_with_inputs_of_their_own() {
+    let (mut one, mut two) = (compute(1), compute(2));
+    // More than a job takes, of two types, and with an input of another length.
+    let shapes = [("Q4_0", 64); 10]
+        .into_iter()
+        .chain([("F32", 64), ("Q8_0", 64), ("Q8_0", 96)]);
+    let shapes: Vec<_> = shapes.collect();
+    let quant = |name: &str| QUANTS.iter().find(|quant| quant.name == name).unwrap();
+    let rows = 3;
+    let size = |(name, cols): (&str, usize)| {
+        let quant = quant(name);
+        rows * cols / quant.block_elements * quant.block_bytes
+    };
+    let stored: Vec<Vec<u8>> = shapes.iter().map(|&shape| bytes(size(shape))).collect();
+    let matrices = shapes.iter().zip(&stored);
+    let matrices: Vec<Matrix<'_>> = matrices
+        .map(|(&(name, cols), bytes)| Matrix::new(quant(name), rows, cols, bytes).unwrap())
+        .collect();
+    for n in [1, 2, 17] {
+        let x = values(n * shapes.iter().map(|(_, cols)| cols).sum::<usize>());
+        let mut outs = vec![vec![0.0; n * rows]; matrices.len()];
+        let mut all: Vec<Product<'_>> = matrices
+            .iter()
+            .zip(&mut outs)
+            .map(|(&weights, out)| Product { weights, out })
+            .collect();
+        two.matmul_each(&x, n, &mut all);
+        let mut at = 0;
+        for (matrix, out) in matrices.iter().zip(&outs) {
+            let input = &x[at..][..n * matrix.cols()];
+            at += input.len();
+            let want = products(&mut one, &[*matrix], input, n);
+            assert!(equal(out, &want[0]), "{} columns of {}", n, matrix.cols());
+        }
+    }
+}
+
+#[test]
 fn many_columns_of_floats_and_of_codes_on_two_threads() {
     let (mut one, mut two) = (compute(1), compute(2));
     for name in ["F32", "F16", "Q4_0"] {
@@ -120,8 +158,10 @@ fn attention_of_few_and_of_many_queries_on_two_threads() {
             kv_heads: 1,
             key_dim: dim,
             value_dim: dim,
+            value_stride: dim,
             scale: 0.2,
             softcap: None,
+            chunk: None,
             window: None,
             causal: true,
             first_position: keys - n,
