@@ -43,20 +43,12 @@ pub struct HParams {
     pub context_length: usize,
     /// Width of the residual stream (`embedding_length`).
     pub embedding_length: usize,
-    /// Number of blocks (`block_count`).
+    /// Number of blocks (`block_count`), those left aside that only guess further tokens (`nextn_predict_layers`).
     pub block_count: usize,
+    /// Number of those that only guess further tokens.
+    pub guessing_blocks: usize,
     /// Number of tokens (of `tokenizer.ggml.tokens`, else `vocab_size`).
     pub vocab_size: usize,
-    /// Query heads (`attention.head_count`).
-    pub heads: PerLayer,
-    /// Key and value heads (`attention.head_count_kv`).
-    pub key_value_heads: PerLayer,
-    /// Width of a query or key head (`attention.key_length`).
-    pub key_length: usize,
-    /// Width of a value head (`attention.value_length`).
-    pub value_length: usize,
-    /// Width of the feed-forward's hidden layer (`feed_forward_length`).
-    pub feed_forward_length: PerLayer,
 }
 
 impl HParams {
@@ -71,35 +63,19 @@ impl HParams {
                 format!("{block_count} blocks, but the file has only {found} tensors"),
             ));
         }
-        let heads = keys
-            .per_layer("attention.head_count", block_count)?
-            .ok_or_else(|| keys.missing("attention.head_count"))?;
-        let key_value_heads = keys
-            .per_layer("attention.head_count_kv", block_count)?
-            .unwrap_or_else(|| heads.clone());
-        let head_size = |name: &str| match keys.opt_count(name)? {
-            Some(size) => Ok(size),
-            None => match heads.max() {
-                0 => Err(keys.wrong("attention.head_count", "must be at least 1".into())),
-                n if embedding_length % n == 0 => Ok(embedding_length / n),
-                n => Err(keys.wrong(
-                    "attention.head_count",
-                    format!("{n} does not divide embedding_length {embedding_length}"),
-                )),
-            },
-        };
+        let guessing_blocks = keys.opt_number("nextn_predict_layers")?.unwrap_or(0);
+        if guessing_blocks >= block_count {
+            return Err(keys.wrong(
+                "nextn_predict_layers",
+                format!("is {guessing_blocks}, and must be less than the {block_count} blocks"),
+            ));
+        }
         Ok(Self {
             context_length: keys.count("context_length")?,
             embedding_length,
-            block_count,
+            block_count: block_count - guessing_blocks,
+            guessing_blocks,
             vocab_size: vocab_size(gguf, keys)?,
-            key_length: head_size("attention.key_length")?,
-            value_length: head_size("attention.value_length")?,
-            heads,
-            key_value_heads,
-            feed_forward_length: keys
-                .per_layer("feed_forward_length", block_count)?
-                .unwrap_or(PerLayer::Same(0)),
         })
     }
 }
@@ -222,6 +198,11 @@ impl<'a> Keys<'a> {
             }
             x => Ok(x),
         }
+    }
+
+    /// A truth value, if the key is there.
+    pub fn opt_bool(&self, name: &str) -> Result<Option<bool>, Error> {
+        Ok(self.metadata.opt_bool(&self.full(name))?)
     }
 
     /// A text, if the key is there.

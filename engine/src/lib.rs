@@ -46,6 +46,7 @@ pub mod eval;
 mod generate;
 pub mod hparams;
 pub mod layers;
+pub mod load;
 pub mod memory;
 mod model;
 pub mod sampler;

@@ -57,8 +57,8 @@ impl Model {
     pub fn from_gguf(gguf: Gguf) -> Result<Arc<Model>, Error> {
         let architecture = arch::architecture(gguf.metadata().architecture()?)?;
         let mut builder = Builder::new(&gguf, architecture)?;
-        let decoder = (architecture.build)(&mut builder)?;
-        let (hparams, unused_tensors) = (builder.hparams.clone(), builder.unused());
+        (architecture.build)(&mut builder)?;
+        let (decoder, hparams, unused_tensors) = builder.finish()?;
         Ok(Arc::new(Model {
             gguf,
             decoder,

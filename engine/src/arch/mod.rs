@@ -1,15 +1,30 @@
-//! Architectures: what each `general.architecture` is made of. A file here names its metadata keys, tensors and blocks out
-//! of the parts in [`layers`](crate::layers); it holds no arithmetic. To add one: a file, and a line in [`ARCHS`].
-//! Flows in: a [`Builder`] over an opened file. Flows out: a [`Decoder`], ready to run.
+//! Architectures: what each `general.architecture` is made of. A file here names its metadata keys, tensors and layers out
+//! of the parts in [`layers`](crate::layers); it holds no arithmetic. To add one: a function, in a file of its family or of
+//! its own, and a line in [`ARCHS`].
+//! Flows in: a [`Builder`] over an opened file. Flows out: a [`Decoder`](crate::layers::Decoder), ready to run.
 
 mod builder;
-mod gemma3;
-mod llama;
+mod layer;
 
-pub use builder::{AttentionSpec, Builder, RopeSpec};
+mod cohere;
+mod gated;
+mod gemma;
+mod glm;
+mod gpt;
+mod gpt_oss;
+mod granite;
+mod latent;
+mod llama;
+mod mixtures;
+mod olmo;
+mod phi;
+mod qwen;
+mod windows;
+
+pub use builder::Builder;
+pub use layer::{FeedForwards, Layer, Norms};
 
 use crate::error::Error;
-use crate::layers::Decoder;
 
 /// One value of `general.architecture`.
 pub struct Architecture {
@@ -17,8 +32,22 @@ pub struct Architecture {
     pub name: &'static str,
     /// Models that people know.
     pub used_by: &'static str,
-    /// Makes a decoder out of a file's tensors, all of which it checks.
-    pub build: fn(&mut Builder<'_>) -> Result<Decoder, Error>,
+    /// Adds the layers, whose tensors are all checked.
+    pub(crate) build: fn(&mut Builder<'_>) -> Result<(), Error>,
+}
+
+impl Architecture {
+    const fn new(
+        name: &'static str,
+        used_by: &'static str,
+        build: fn(&mut Builder<'_>) -> Result<(), Error>,
+    ) -> Self {
+        Self {
+            name,
+            used_by,
+            build,
+        }
+    }
 }
 
 impl std::fmt::Debug for Architecture {
@@ -28,7 +57,91 @@ impl std::fmt::Debug for Architecture {
 }
 
 /// All architectures, by name.
-pub static ARCHS: &[&Architecture] = &[&gemma3::GEMMA3, &llama::LLAMA];
+pub static ARCHS: &[&Architecture] = &[
+    &windows::AFMOE,
+    &llama::ARCEE,
+    &gated::BAICHUAN,
+    &mixtures::BAILINGMOE,
+    &mixtures::BAILINGMOE2,
+    &gpt::BLOOM,
+    &glm::CHATGLM,
+    &gpt::CODESHELL,
+    &qwen::COGVLM,
+    &cohere::COHERE2,
+    &cohere::COHERE2MOE,
+    &cohere::COMMAND_R,
+    &mixtures::DBRX,
+    &llama::DECI,
+    &mixtures::DEEPSEEK,
+    &latent::DEEPSEEK2,
+    &mixtures::DOTS1,
+    &mixtures::ERNIE4_5,
+    &mixtures::ERNIE4_5_MOE,
+    &qwen::EXAONE,
+    &windows::EXAONE_MOE,
+    &gated::EXAONE4,
+    &gpt::FALCON,
+    &gemma::GEMMA,
+    &gemma::GEMMA2,
+    &gemma::GEMMA3,
+    &glm::GLM4,
+    &glm::GLM4MOE,
+    &gpt_oss::GPT_OSS,
+    &gpt::GPT2,
+    &gpt::GPTNEOX,
+    &granite::GRANITE,
+    &granite::GRANITE_SWA,
+    &granite::GRANITEMOE,
+    &mixtures::HUNYUAN_DENSE,
+    &mixtures::HUNYUAN_MOE,
+    &mixtures::HUNYUAN_VL,
+    &mixtures::HY_V3,
+    &llama::INTERNLM2,
+    &gated::JAIS,
+    &gpt::JAIS2,
+    &windows::LAGUNA,
+    &llama::LLAMA,
+    &llama::MAINCODER,
+    &windows::MELLUM,
+    &windows::MIMO2,
+    &granite::MINICPM,
+    &latent::MINICPM3,
+    &mixtures::MINIMAX_M2,
+    &llama::MISTRAL3,
+    &latent::MISTRAL4,
+    &gpt::MPT,
+    &windows::MUSE_GLIMMER,
+    &llama::NANBEIGE,
+    &gpt::NEMOTRON,
+    &olmo::OLMO,
+    &olmo::OLMO2,
+    &qwen::OLMOE,
+    &gated::OPENELM,
+    &gated::ORION,
+    &mixtures::PADDLEOCR,
+    &qwen::PANGU,
+    &phi::PHI2,
+    &phi::PHI3,
+    &phi::PHIMOE,
+    &gated::PLAMO,
+    &windows::PLAMO3,
+    &qwen::QWEN,
+    &qwen::QWEN2,
+    &qwen::QWEN2MOE,
+    &qwen::QWEN2VL,
+    &qwen::QWEN3,
+    &qwen::QWEN3MOE,
+    &qwen::QWEN3VL,
+    &qwen::QWEN3VLMOE,
+    &gated::REFACT,
+    &qwen::SEED_OSS,
+    &llama::SMOLLM3,
+    &windows::SPARK2_5,
+    &gated::STABLELM,
+    &gpt::STARCODER,
+    &gpt::STARCODER2,
+    &llama::XVERSE,
+];
 
 /// The architecture of that name.
 pub fn architecture(name: &str) -> Result<&'static Architecture, Error> {

@@ -25,6 +25,8 @@ pub struct CacheShape {
     pub key_length: usize,
     /// Width of a value.
     pub value_length: usize,
+    /// Values are the beginnings of keys, and are not kept a second time (latent attention, arXiv:2405.04434).
+    pub latent: bool,
     /// Positions that are ever looked back at, if not all.
     pub window: Option<usize>,
 }
@@ -49,13 +51,18 @@ impl CacheShape {
     /// Bytes that a cache of this shape takes.
     pub fn bytes(&self, positions: usize, batch: usize, keys: CacheType, values: CacheType) -> u64 {
         let rows = (self.slots(positions, batch) as u64).saturating_mul(self.heads as u64);
-        rows.saturating_mul(
-            (keys.row_bytes(self.key_length) + values.row_bytes(self.value_length)) as u64,
-        )
+        let value_bytes = if self.latent {
+            0
+        } else {
+            values.row_bytes(self.value_length)
+        };
+        rows.saturating_mul((keys.row_bytes(self.key_length) + value_bytes) as u64)
     }
 
     /// Whether both types can hold rows of this width.
     pub fn supports(&self, keys: CacheType, values: CacheType) -> bool {
+        // Where values are the beginnings of keys, these must be whole blocks, too.
+        let values = if self.latent { keys } else { values };
         keys.supports(self.key_length) && values.supports(self.value_length)
     }
 }
@@ -66,7 +73,7 @@ pub struct Cache {
     shape: CacheShape,
     capacity: usize,
     keys: Store,
-    values: Store,
+    values: Option<Store>,
     /// So many positions before the newest one that was not taken back are held.
     remembered: usize,
 }
@@ -80,6 +87,8 @@ pub struct CacheView<'a> {
     pub keys: CacheRows<'a>,
     /// Values.
     pub values: CacheRows<'a>,
+    /// Elements from a value row to the next.
+    pub value_stride: usize,
 }
 
 impl Cache {
@@ -96,16 +105,23 @@ impl Cache {
         Self {
             capacity,
             keys: store(keys, shape.key_length),
-            values: store(values, shape.value_length),
+            values: (!shape.latent).then(|| store(values, shape.value_length)),
             remembered: shape.remembered(positions, batch),
             shape,
         }
     }
 
-    /// Writes `n` positions from `first` on; rows are position-major.
+    /// What it keeps for each position.
+    pub fn shape(&self) -> CacheShape {
+        self.shape
+    }
+
+    /// Writes `n` positions from `first` on; rows are position-major. Values that are beginnings of keys are left aside.
     pub fn write(&mut self, first: usize, n: usize, keys: &[f32], values: &[f32]) {
         self.keys.write(first, n, keys);
-        self.values.write(first, n, values);
+        if let Some(store) = &mut self.values {
+            store.write(first, n, values);
+        }
     }
 
     /// Views for the attention kernel.
@@ -113,7 +129,11 @@ impl Cache {
         CacheView {
             capacity: self.capacity,
             keys: self.keys.rows(),
-            values: self.values.rows(),
+            values: self.values.as_ref().unwrap_or(&self.keys).rows(),
+            value_stride: match self.values {
+                Some(_) => self.shape.value_length,
+                None => self.shape.key_length,
+            },
         }
     }
 
@@ -135,6 +155,7 @@ mod tests {
         heads: 2,
         key_length: 32,
         value_length: 64,
+        latent: false,
         window: Some(8),
     };
 

@@ -1,96 +1,413 @@
 //! Self-attention with grouped heads (arXiv:2305.13245), causal, over all of the past or a sliding window of it.
 
 use gristmill_kernels::attention::Attention as Scores;
+use gristmill_kernels::ops::{self, Activation};
 
-use super::{Cost, Layer, Linear, Norm, Pass, RopeId, cut};
-use crate::cache::CacheId;
+use super::{Cost, Linear, Mixer, Norm, Pass, RopeId, cut};
+use crate::cache::{CacheId, CacheShape};
+use crate::error::Error;
+use crate::hparams::Keys;
+use crate::load::{LayerTensors, Part};
 
-/// Queries, keys and values from one input; scores over the cache; one product back to the residual stream.
-#[derive(Debug)]
+/// Attention with the tensors `attn_q`, `attn_k`, `attn_v` (or all three in one, `attn_qkv`) and `attn_output`.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Attention {
-    pub(crate) query: Linear,
-    pub(crate) key: Linear,
-    pub(crate) value: Linear,
-    pub(crate) output: Linear,
-    pub(crate) heads: usize,
-    pub(crate) key_value_heads: usize,
-    pub(crate) key_length: usize,
-    pub(crate) value_length: usize,
-    /// Norms of each query and key head, before the rotation.
-    pub(crate) norms: Option<(Norm, Norm)>,
-    pub(crate) rope: Option<RopeId>,
-    /// Factor on the scores.
-    pub(crate) scale: f32,
-    /// Position p sees p - window + 1 to p.
-    pub(crate) window: Option<usize>,
-    pub(crate) cache: CacheId,
+    /// Rotation of queries and keys.
+    pub rope: Option<RopeId>,
+    /// Sliding window: position p sees p - window + 1 to p.
+    pub window: Option<usize>,
+    /// Position p sees nothing before the last multiple of this.
+    pub chunk: Option<usize>,
+    /// Norms of queries and keys (`attn_q_norm`, `attn_k_norm`).
+    pub norms: HeadNorms,
+    /// These norms come after the rotation, not before it.
+    pub norms_after_rope: bool,
+    /// Factor on the scores, if not one by the root of a key's length.
+    pub scale: Option<f32>,
+    /// Bound of the scores, which tanh keeps them in.
+    pub softcap: Option<f32>,
+    /// Queries, keys and values are kept in ± this.
+    pub clamp: Option<f32>,
+    /// Scores fall with the distance (ALiBi, arXiv:2108.12409); the steepest head's slope is 2 to the power of minus this,
+    /// divided by the number of heads.
+    pub alibi: Option<f32>,
+    /// Queries grow with their position.
+    pub temperature: Option<Temperature>,
+    /// A logit for each head that takes part in the softmax without a value (`attn_sinks`; arXiv:2309.17453).
+    pub sinks: Sinks,
+    /// What attention gives is multiplied by this function of `attn_gate`, which has a row for each value or each head.
+    pub gate: Option<Activation>,
+    /// A bias of `attn_output` has no effect, as in the models' own code.
+    pub ignores_output_bias: bool,
+    /// Nor have biases of `attn_q`, `attn_k` and `attn_v`.
+    pub ignores_input_biases: bool,
 }
 
-impl Layer for Attention {
-    fn scratch(&self) -> usize {
-        let normed = if self.norms.is_some() {
-            self.key_length
-        } else {
-            0
+/// Whether there are attention sinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sinks {
+    /// None.
+    #[default]
+    None,
+    /// In layers for which the file has them.
+    IfPresent,
+    /// In all layers.
+    All,
+}
+
+/// Norms of queries and keys. The shape of their weights says what is normalised: each head, each with weights of its own,
+/// or all heads together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HeadNorms {
+    /// None.
+    #[default]
+    None,
+    /// Where the file has weights for them.
+    IfPresent,
+    /// Always.
+    Weighted,
+    /// Of each head, without weights.
+    Plain,
+}
+
+/// Queries at position p are multiplied by `1 + scale · ln(1 + floor((p + offset) / length))`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Temperature {
+    /// Factor on the logarithm.
+    pub scale: f32,
+    /// Positions from one step to the next.
+    pub length: usize,
+    /// Added to positions.
+    pub offset: usize,
+}
+
+impl Temperature {
+    /// The key `attention.temperature_scale`, if the file has it, in steps of `length` positions.
+    pub fn read(keys: &Keys<'_>, length: usize) -> Result<Option<Self>, Error> {
+        let scale = keys.opt_f32("attention.temperature_scale")?;
+        let scale = scale.filter(|&scale| scale != 0.0);
+        Ok(scale.map(|scale| Self {
+            scale,
+            length,
+            offset: 0,
+        }))
+    }
+
+    /// The factor at a position.
+    pub(super) fn at(&self, position: usize) -> f32 {
+        let step = (position + self.offset) / self.length.max(1);
+        1.0 + self.scale * (step as f32).ln_1p()
+    }
+}
+
+/// How many heads there are, and how wide.
+#[derive(Debug, Clone, Copy)]
+struct Heads {
+    queries: usize,
+    keys: usize,
+    key_length: usize,
+    value_length: usize,
+}
+
+impl Heads {
+    fn read(at: &LayerTensors<'_, '_>) -> Result<Self, Error> {
+        let (keys, width) = (at.keys(), at.width());
+        let queries = at.count("attention.head_count")?;
+        let shared = at.number("attention.head_count_kv")?.unwrap_or(queries);
+        if shared == 0 || !queries.is_multiple_of(shared) {
+            let problem = format!(
+                "has {queries} heads in layer {}, not a multiple of the {shared} of attention.head_count_kv",
+                at.layer
+            );
+            return Err(keys.wrong("attention.head_count", problem));
+        }
+        let key_length = at.loader.head_length()?;
+        // Without a key, a value is as long as a key would be without one.
+        let value_length = match keys.opt_count("attention.value_length")? {
+            Some(length) => length,
+            None => width / queries,
         };
-        (self.heads + self.key_value_heads) * (self.key_length + self.value_length + normed)
+        Ok(Self {
+            queries,
+            keys: shared,
+            key_length,
+            value_length,
+        })
+    }
+
+    /// Values of a row of queries, keys, values, and of what attention gives.
+    fn sizes(&self) -> [usize; 4] {
+        [
+            self.queries * self.key_length,
+            self.keys * self.key_length,
+            self.keys * self.value_length,
+            self.queries * self.value_length,
+        ]
+    }
+}
+
+impl Part for Attention {
+    fn load(self, at: &mut LayerTensors<'_, '_>) -> Result<Box<dyn Mixer>, Error> {
+        let heads = Heads::read(at)?;
+        let width = at.width();
+        let [queries, keys, values, mixed] = heads.sizes();
+        if let Some(RopeId(id)) = self.rope {
+            let dimensions = at.loader.ropes[id].dimensions;
+            if dimensions > heads.key_length {
+                let problem = format!(
+                    "is {dimensions}, and must be even and at most the length of a head, {}",
+                    heads.key_length
+                );
+                return Err(at.keys().wrong("rope.dimension_count", problem));
+            }
+        }
+        let mut inputs = if at.has("attn_qkv.weight") {
+            let all = at.linear("attn_qkv", width, queries + keys + values)?;
+            all.parts([queries, keys, values])
+        } else {
+            [
+                at.linear("attn_q", width, queries)?,
+                at.linear("attn_k", width, keys)?,
+                at.linear("attn_v", width, values)?,
+            ]
+        };
+        if self.ignores_input_biases {
+            for linear in &mut inputs {
+                linear.bias = None;
+            }
+        }
+        let [query, key, value] = inputs;
+        let query_norm = self.norm(at, "attn_q_norm", heads.queries, heads.key_length)?;
+        let key_norm = self.norm(at, "attn_k_norm", heads.keys, heads.key_length)?;
+        let gate = if self.gate.is_some() {
+            let per_head = at.dims("attn_gate.weight").and_then(|dims| dims.get(1));
+            let rows = match per_head {
+                Some(&rows) if rows == heads.queries as u64 => heads.queries,
+                _ => mixed,
+            };
+            Some(at.linear("attn_gate", width, rows)?)
+        } else {
+            None
+        };
+        let sinks = match self.sinks {
+            Sinks::None => None,
+            Sinks::IfPresent => at.opt_vector("attn_sinks.weight", heads.queries)?,
+            Sinks::All => Some(at.vector("attn_sinks.weight", heads.queries)?),
+        };
+        let mut output = at.linear("attn_output", mixed, width)?;
+        output.bias = output.bias.filter(|_| !self.ignores_output_bias);
+        let scale = 1.0 / (heads.key_length as f32).sqrt();
+        Ok(Box::new(SelfAttention {
+            query,
+            key,
+            value,
+            output,
+            gate,
+            query_norm,
+            key_norm,
+            sinks,
+            slopes: self.alibi.map(|most| slopes(most, heads.queries)),
+            scale: self.scale.unwrap_or(scale),
+            cache: at.cache(CacheShape {
+                heads: heads.keys,
+                key_length: heads.key_length,
+                value_length: heads.value_length,
+                latent: false,
+                window: self.window.or(self.chunk),
+            }),
+            heads,
+            spec: self,
+        }))
+    }
+}
+
+impl Attention {
+    /// With rotated queries and keys.
+    pub fn rotated(rope: RopeId) -> Self {
+        Self {
+            rope: Some(rope),
+            ..Self::default()
+        }
+    }
+
+    /// The norm of queries or keys, in `heads` rows of `length`.
+    fn norm(
+        &self,
+        at: &mut LayerTensors<'_, '_>,
+        name: &str,
+        heads: usize,
+        length: usize,
+    ) -> Result<Option<Norm>, Error> {
+        let weight = format!("{name}.weight");
+        let kind = at.loader.norms;
+        match self.norms {
+            HeadNorms::None => return Ok(None),
+            HeadNorms::Plain => return Ok(Some(at.loader.plain_norm(kind, length)?)),
+            HeadNorms::IfPresent if !at.has(&weight) => return Ok(None),
+            HeadNorms::IfPresent | HeadNorms::Weighted => {}
+        }
+        let dims = at.dims(&weight).unwrap_or_default();
+        if dims == [length as u64, heads as u64] {
+            // Weights for each head.
+            let values = at.opt_values(&weight, &[length, heads])?;
+            let bias = at.opt_values(&format!("{name}.bias"), &[length, heads])?;
+            let plain = at.loader.plain_norm(kind, length)?;
+            return Ok(Some(Norm {
+                weight: values,
+                bias,
+                ..plain
+            }));
+        }
+        if dims == [1, heads as u64] {
+            // One factor for each head.
+            let factors = at.opt_values(&weight, &[1, heads])?.unwrap_or_default();
+            let weight = factors.iter().flat_map(|&x| std::iter::repeat_n(x, length));
+            let plain = at.loader.plain_norm(kind, length)?;
+            return Ok(Some(Norm {
+                weight: Some(weight.collect()),
+                ..plain
+            }));
+        }
+        let whole = dims == [(heads * length) as u64];
+        let norm = at.norm(name, if whole { heads * length } else { length })?;
+        Ok(Some(norm))
+    }
+}
+
+/// The slopes of ALiBi for any number of heads: those of the power of two below it, and every second one of the next.
+fn slopes(most: f32, heads: usize) -> Vec<f32> {
+    let even = 1 << heads.ilog2();
+    let power = |exponent: usize, of: usize| (-most * exponent as f32 / of as f32).exp2();
+    (0..heads)
+        .map(|head| match head.checked_sub(even) {
+            None => power(head + 1, even),
+            Some(odd) => power(2 * odd + 1, 2 * even),
+        })
+        .collect()
+}
+
+/// Queries, keys and values from one input; scores over the cache; one product back to the residual stream.
+struct SelfAttention {
+    spec: Attention,
+    heads: Heads,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    gate: Option<Linear>,
+    query_norm: Option<Norm>,
+    key_norm: Option<Norm>,
+    sinks: Option<Vec<f32>>,
+    slopes: Option<Vec<f32>>,
+    scale: f32,
+    cache: CacheId,
+}
+
+impl SelfAttention {
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        let all = [&self.query, &self.key, &self.value, &self.output];
+        all.into_iter().chain(&self.gate)
+    }
+
+    /// Norm and rotation of queries or keys; `normed` is as long where there is a norm.
+    fn placed<'s>(
+        &self,
+        pass: &Pass<'_>,
+        heads: usize,
+        norm: &Option<Norm>,
+        x: &'s mut [f32],
+        normed: &'s mut [f32],
+    ) -> &'s mut [f32] {
+        let rotate = |x: &mut [f32]| {
+            if let Some(rope) = self.spec.rope {
+                pass.rotate(rope, x, heads, self.heads.key_length);
+            }
+        };
+        let Some(norm) = norm else {
+            rotate(x);
+            return x;
+        };
+        if self.spec.norms_after_rope {
+            rotate(x);
+        }
+        norm.forward(pass, x, normed);
+        if !self.spec.norms_after_rope {
+            rotate(normed);
+        }
+        normed
+    }
+}
+
+impl Mixer for SelfAttention {
+    fn scratch(&self) -> usize {
+        let [queries, keys, values, mixed] = self.heads.sizes();
+        let normed = |norm: &Option<Norm>, size: usize| norm.as_ref().map_or(0, |_| size);
+        let gate = self.gate.as_ref().map_or(0, |gate| gate.weight.rows);
+        queries
+            + keys
+            + values
+            + mixed
+            + gate
+            + normed(&self.query_norm, queries)
+            + normed(&self.key_norm, keys)
     }
 
     fn cost(&self) -> Cost {
-        let all = [&self.query, &self.key, &self.value, &self.output];
-        all.into_iter().map(Linear::cost).sum()
+        self.linears().map(Linear::cost).sum()
     }
 
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {
-        let n = pass.n;
-        let mut queries = cut(&mut scratch, n * self.heads * self.key_length);
-        let mut keys = cut(&mut scratch, n * self.key_value_heads * self.key_length);
-        let values = cut(&mut scratch, n * self.key_value_heads * self.value_length);
-        let mixed = cut(&mut scratch, n * self.heads * self.value_length);
-        let normed_queries = cut(
-            &mut scratch,
-            if self.norms.is_some() {
-                queries.len()
-            } else {
-                0
-            },
-        );
-        let normed_keys = cut(
-            &mut scratch,
-            if self.norms.is_some() { keys.len() } else { 0 },
-        );
+        let (n, spec, heads) = (pass.n, &self.spec, self.heads);
+        let mut parts = heads.sizes().map(|size| cut(&mut scratch, n * size));
+        let [queries, keys, values, mixed] = &mut parts;
+        let len = |norm: &Option<Norm>, x: &[f32]| norm.as_ref().map_or(0, |_| x.len());
+        let normed_queries = cut(&mut scratch, len(&self.query_norm, queries));
+        let normed_keys = cut(&mut scratch, len(&self.key_norm, keys));
 
         pass.linears(
             x,
             [
-                (&self.query, &mut *queries),
-                (&self.key, &mut *keys),
-                (&self.value, &mut *values),
+                (&self.query, &mut **queries),
+                (&self.key, &mut **keys),
+                (&self.value, &mut **values),
             ],
         );
-        if let Some((query_norm, key_norm)) = &self.norms {
-            query_norm.forward(pass, queries, normed_queries);
-            key_norm.forward(pass, keys, normed_keys);
-            (queries, keys) = (normed_queries, normed_keys);
+        let with = pass.compute.floats();
+        if let Some(most) = spec.clamp {
+            for part in [&mut *queries, keys, values] {
+                ops::clamp(with, part, most);
+            }
         }
-        if let Some(rope) = self.rope {
-            pass.rotate(rope, queries, self.heads, self.key_length);
-            pass.rotate(rope, keys, self.key_value_heads, self.key_length);
+        let queries = self.placed(
+            pass,
+            heads.queries,
+            &self.query_norm,
+            queries,
+            normed_queries,
+        );
+        let keys = self.placed(pass, heads.keys, &self.key_norm, keys, normed_keys);
+        if let Some(temperature) = spec.temperature {
+            let first = pass.first;
+            pass.each_row(heads.queries * heads.key_length, queries, |row, query| {
+                ops::scale(with, query, temperature.at(first + row));
+            });
         }
 
         let cache = &mut pass.caches[self.cache.0];
         cache.write(pass.first, n, keys, values);
         let view = cache.view();
         let attention = Scores {
-            heads: self.heads,
-            kv_heads: self.key_value_heads,
-            key_dim: self.key_length,
-            value_dim: self.value_length,
+            heads: heads.queries,
+            kv_heads: heads.keys,
+            key_dim: heads.key_length,
+            value_dim: heads.value_length,
+            value_stride: view.value_stride,
             scale: self.scale,
-            softcap: None,
-            sinks: None,
-            slopes: None,
-            window: self.window,
+            softcap: spec.softcap,
+            sinks: self.sinks.as_deref(),
+            slopes: self.slopes.as_deref(),
+            window: spec.window,
+            chunk: spec.chunk,
             causal: true,
             first_position: pass.first,
             capacity: view.capacity,
@@ -98,6 +415,32 @@ impl Layer for Attention {
             values: view.values,
         };
         pass.compute.attention(&attention, queries, n, mixed);
+        if let (Some(gate), Some(activation)) = (&self.gate, spec.gate) {
+            let gates = cut(&mut scratch, n * gate.weight.rows);
+            pass.linear(gate, x, gates);
+            if gates.len() == mixed.len() {
+                ops::gated(with, activation, gates, mixed);
+                mixed.copy_from_slice(gates);
+            } else {
+                activation.apply(with, gates);
+                for (head, &gate) in mixed.chunks_exact_mut(heads.value_length).zip(&*gates) {
+                    ops::scale(with, head, gate);
+                }
+            }
+        }
         pass.linear(&self.output, mixed, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_are_those_of_the_paper() {
+        assert_eq!(slopes(8.0, 4), [0.25, 0.0625, 0.015625, 0.00390625]);
+        let six = slopes(8.0, 6);
+        assert_eq!(six[..4], slopes(8.0, 4));
+        assert_eq!(six[4..], [0.5, 0.125]);
     }
 }

@@ -1,54 +1,37 @@
-//! A decoder: embeddings, blocks around a residual stream, a last norm and the output matrix.
+//! A decoder: embeddings, steps of the residual stream, and the head that makes logits of it.
 
 use gristmill_kernels::ops;
 
-use super::{Cost, Layer, Linear, Norm, Pass, Rope, Tensor};
+use super::step::{Step, StepBuffers};
+use super::{Cost, Linear, Norm, Pass, Rope, Tensor};
 use crate::cache::CacheShape;
 
-/// x + post_norm(layer(norm(x))).
-pub struct Residual {
-    norm: Norm,
-    layer: Box<dyn Layer>,
-    post_norm: Option<Norm>,
+/// From token ids to the residual stream.
+pub struct Embedding {
+    pub(crate) tokens: Tensor,
+    /// Factor on the rows.
+    pub(crate) scale: Option<f32>,
+    /// Rows by position, which are added.
+    pub(crate) positions: Option<Tensor>,
+    /// Of the sum.
+    pub(crate) norm: Option<Norm>,
 }
 
-impl Residual {
-    /// A layer behind a norm.
-    pub fn pre_norm(norm: Norm, layer: Box<dyn Layer>) -> Self {
-        Self {
-            norm,
-            layer,
-            post_norm: None,
-        }
-    }
-
-    /// With another norm on what the layer gives, before it is added.
-    pub fn post_norm(self, norm: Norm) -> Self {
-        Self {
-            post_norm: Some(norm),
-            ..self
-        }
-    }
-}
-
-/// Residual steps, one after the other.
-pub struct Block(Vec<Residual>);
-
-impl Block {
-    /// A block of these steps.
-    pub fn new(steps: impl IntoIterator<Item = Residual>) -> Self {
-        Self(steps.into_iter().collect())
-    }
+/// From the residual stream to logits.
+pub struct Head {
+    pub(crate) norm: Option<Norm>,
+    pub(crate) output: Linear,
+    /// Factor on the logits.
+    pub(crate) scale: Option<f32>,
+    /// Bound of the logits, which tanh keeps them in.
+    pub(crate) softcap: Option<f32>,
 }
 
 /// A model's computation, with handles to its tensors.
 pub struct Decoder {
-    pub(crate) embedding: Tensor,
-    pub(crate) embedding_scale: Option<f32>,
-    pub(crate) blocks: Vec<Block>,
-    pub(crate) norm: Norm,
-    pub(crate) output: Linear,
-    pub(crate) logit_softcap: Option<f32>,
+    pub(crate) embedding: Embedding,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) head: Head,
     pub(crate) ropes: Vec<Rope>,
     pub(crate) caches: Vec<CacheShape>,
 }
@@ -60,94 +43,112 @@ pub struct Buffers {
     x: Vec<f32>,
     normed: Vec<f32>,
     out: Vec<f32>,
+    other: Vec<f32>,
+    kept: Vec<f32>,
     scratch: Vec<f32>,
 }
 
 impl Decoder {
     /// Width of the residual stream.
     pub fn width(&self) -> usize {
-        self.embedding.cols
+        self.embedding.tokens.cols
     }
 
     /// Number of tokens, and of logits for each position.
     pub fn vocab_size(&self) -> usize {
-        self.output.weight.rows
+        self.head.output.weight.rows
     }
 
     /// f32 values that [`Self::buffers`] takes.
     pub fn buffer_values(&self, batch: usize) -> usize {
-        batch.saturating_mul(3 * self.width() + self.layer_scratch())
+        let rows = 3 + usize::from(self.has_branches()) + usize::from(self.keeps());
+        batch.saturating_mul(rows * self.width() + self.scratch())
     }
 
-    /// What a token costs whose logits are not asked for, and what is added for one whose logits are: the layers after
-    /// the last attention, and the output matrix.
+    /// Whether a step has several branches.
+    fn has_branches(&self) -> bool {
+        self.steps.iter().any(|step| step.branches.len() > 1)
+    }
+
+    /// Whether a step keeps the stream.
+    fn keeps(&self) -> bool {
+        self.steps.iter().any(|step| step.keeps)
+    }
+
+    /// What a token costs whose logits are not asked for, and what is added for one whose logits are: the steps after
+    /// the last that looks at the past, and the output matrix.
     pub fn cost(&self) -> (Cost, Cost) {
-        let steps: Vec<&Residual> = self.blocks.iter().flat_map(|b| &b.0).collect();
-        let local = steps.iter().rev().take_while(|s| s.layer.is_local());
-        let (inner, last) = steps.split_at(steps.len() - local.count());
-        let sum = |steps: &[&Residual]| steps.iter().map(|s| s.layer.cost()).sum::<Cost>();
-        let row = Cost {
-            bytes: (self.embedding.bytes / self.embedding.rows.max(1)) as u64,
+        let (inner, last) = self.steps.split_at(self.local_from());
+        let sum = |steps: &[Step]| steps.iter().map(Step::cost).sum::<Cost>();
+        let row = |matrix: &Tensor| Cost {
+            bytes: (matrix.bytes() / matrix.rows.max(1)) as u64,
             ..Cost::default()
         };
-        (row + sum(inner), sum(last) + self.output.cost())
+        let mut rows = row(&self.embedding.tokens);
+        if let Some(positions) = &self.embedding.positions {
+            rows = rows + row(positions);
+        }
+        (rows + sum(inner), sum(last) + self.head.output.cost())
     }
 
-    fn layer_scratch(&self) -> usize {
-        self.blocks
-            .iter()
-            .flat_map(|b| &b.0)
-            .map(|r| r.layer.scratch())
-            .max()
-            .unwrap_or(0)
+    /// The number of the first of the last steps, none of which looks at the past.
+    fn local_from(&self) -> usize {
+        let local = self.steps.iter().rev().take_while(|step| step.is_local());
+        self.steps.len() - local.count()
+    }
+
+    fn scratch(&self) -> usize {
+        let branches = self.steps.iter().flat_map(|step| &step.branches);
+        branches.map(|b| b.mixer.scratch()).max().unwrap_or(0)
     }
 
     /// Buffers for batches of up to `batch` tokens.
     pub fn buffers(&self, batch: usize) -> Buffers {
-        let row = || vec![0.0; batch * self.width()];
+        let rows = |needed: bool| vec![0.0; if needed { batch * self.width() } else { 0 }];
         Buffers {
-            x: row(),
-            normed: row(),
-            out: row(),
-            scratch: vec![0.0; batch * self.layer_scratch()],
+            x: rows(true),
+            normed: rows(true),
+            out: rows(true),
+            other: rows(self.has_branches()),
+            kept: rows(self.keeps()),
+            scratch: vec![0.0; batch * self.scratch()],
         }
     }
 
-    /// Runs the tokens of one batch through all blocks. The hidden states of rows from `wanted` on stay in `buffers`;
+    /// Runs the tokens of one batch through all steps. The hidden states of rows from `wanted` on stay in `buffers`;
     /// for the rows before them, only what later tokens need is computed.
     pub fn forward(&self, pass: &mut Pass<'_>, ids: &[u32], wanted: usize, buffers: &mut Buffers) {
-        let (n, width) = (pass.n, self.width());
+        let (n, width, start) = (pass.n, self.width(), pass.first);
         let Buffers {
             x,
             normed,
             out,
+            other,
+            kept,
             scratch,
         } = buffers;
         let x = &mut x[..n * width];
-        pass.compute.rows(self.embedding.matrix(pass.gguf), ids, x);
-        if let Some(scale) = self.embedding_scale {
-            let with = pass.compute.floats();
-            pass.each_row(width, x, |_, row| ops::scale(with, row, scale));
-        }
-        let steps = || self.blocks.iter().flat_map(|b| &b.0);
-        let local_from = steps().count() - steps().rev().take_while(|s| s.layer.is_local()).count();
-        for (number, step) in steps().enumerate() {
+        self.embedding.forward(pass, ids, x, normed);
+        let local_from = self.local_from();
+        for (number, step) in self.steps.iter().enumerate() {
             let first = if number < local_from { 0 } else { wanted };
             if first == n {
-                return;
+                break;
             }
-            pass.n = n - first;
+            (pass.first, pass.n) = (start + first, n - first);
             let x = &mut x[first * width..];
-            let (normed, out) = (&mut normed[..x.len()], &mut out[..x.len()]);
-            step.norm.forward(pass, x, normed);
-            step.layer.forward(pass, normed, out, scratch);
-            match &step.post_norm {
-                Some(norm) => {
-                    norm.forward(pass, out, normed);
-                    pass.add(width, x, normed);
-                }
-                None => pass.add(width, x, out),
-            }
+            let rows = x.len();
+            // Buffers that no step has a use for are empty.
+            let (others, kepts) = (rows.min(other.len()), rows.min(kept.len()));
+            let skipped = (first * width).min(kept.len());
+            let buffers = StepBuffers {
+                normed: &mut normed[..rows],
+                out: &mut out[..rows],
+                other: &mut other[..others],
+                kept: &mut kept[skipped..][..kepts],
+                scratch,
+            };
+            step.forward(pass, x, buffers);
         }
     }
 
@@ -161,14 +162,49 @@ impl Decoder {
     ) {
         let width = self.width();
         let x = &buffers.x[first * width..][..pass.n * width];
-        let normed = &mut buffers.normed[..x.len()];
-        self.norm.forward(pass, x, normed);
-        pass.linear(&self.output, normed, out);
-        if let Some(cap) = self.logit_softcap {
-            let with = pass.compute.floats();
+        let x = match &self.head.norm {
+            Some(norm) => {
+                let normed = &mut buffers.normed[..x.len()];
+                norm.forward(pass, x, normed);
+                &*normed
+            }
+            None => x,
+        };
+        pass.linear(&self.head.output, x, out);
+        let with = pass.compute.floats();
+        if let Some(scale) = self.head.scale {
+            pass.each_row(self.vocab_size(), out, |_, row| {
+                ops::scale(with, row, scale)
+            });
+        }
+        if let Some(cap) = self.head.softcap {
             pass.each_row(self.vocab_size(), out, |_, row| {
                 ops::softcap(with, row, cap)
             });
+        }
+    }
+}
+
+impl Embedding {
+    /// `x` = the rows of `ids`, which begin at the pass's first position; `spare` is as long.
+    fn forward(&self, pass: &mut Pass<'_>, ids: &[u32], x: &mut [f32], spare: &mut [f32]) {
+        let width = self.tokens.cols;
+        let with = pass.compute.floats();
+        pass.compute.rows(self.tokens.matrix(pass.gguf), ids, x);
+        if let Some(scale) = self.scale {
+            pass.each_row(width, x, |_, row| ops::scale(with, row, scale));
+        }
+        let spare = &mut spare[..x.len()];
+        if let Some(positions) = &self.positions {
+            let numbers = pass.first as u32..(pass.first + pass.n) as u32;
+            let numbers: Vec<u32> = numbers.collect();
+            let matrix = positions.matrix(pass.gguf);
+            pass.compute.rows(matrix, &numbers, spare);
+            pass.add(width, x, spare);
+        }
+        if let Some(norm) = &self.norm {
+            norm.forward(pass, x, spare);
+            x.copy_from_slice(spare);
         }
     }
 }

@@ -6,21 +6,58 @@ use gristmill_kernels::{Matrix, Product, ops};
 
 use super::{Cost, Pass};
 
-/// A checked handle to a matrix in the file (or to one expert's slice of a stack of matrices).
+/// A checked handle to a matrix in the file, to some of its rows, or to a stack of matrices.
 #[derive(Debug, Clone, Copy)]
 pub struct Tensor {
     /// Index in the file's list of tensors.
-    pub(crate) index: usize,
-    pub(crate) quant: &'static QuantType,
+    index: usize,
+    quant: &'static QuantType,
     /// Output width.
     pub rows: usize,
     /// Input width: the length of a row in the file.
     pub cols: usize,
-    /// Bytes of one matrix.
-    pub(crate) bytes: usize,
+    /// Bytes before the first row.
+    offset: usize,
+    /// Bytes from one matrix of a stack to the next.
+    stride: usize,
 }
 
 impl Tensor {
+    /// `rows` rows of `cols` values, a multiple of the type's blocks.
+    pub(crate) fn new(index: usize, quant: &'static QuantType, cols: usize, rows: usize) -> Self {
+        let tensor = Self {
+            index,
+            quant,
+            rows,
+            cols,
+            offset: 0,
+            stride: 0,
+        };
+        Self {
+            stride: tensor.bytes(),
+            ..tensor
+        }
+    }
+
+    /// `rows` of its rows (of each matrix of a stack), from `first` on: matrices that a file has fused come apart so.
+    pub fn row_range(&self, first: usize, rows: usize) -> Self {
+        assert!(first + rows <= self.rows, "rows of a matrix");
+        Self {
+            rows,
+            offset: self.offset + first * self.row_bytes(),
+            ..*self
+        }
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.cols / self.quant.block_elements() * self.quant.block_bytes()
+    }
+
+    /// Bytes of one matrix.
+    pub fn bytes(&self) -> usize {
+        self.rows * self.row_bytes()
+    }
+
     /// The matrix, as a view into the file.
     pub fn matrix<'a>(&self, gguf: &'a Gguf) -> Matrix<'a> {
         self.slice(gguf, 0)
@@ -31,16 +68,16 @@ impl Tensor {
         let multiply_adds = (self.rows * self.cols) as u64;
         let float = self.quant.codes().is_none();
         Cost {
-            bytes: self.bytes as u64,
+            bytes: self.bytes() as u64,
             multiply_adds,
             float_multiply_adds: if float { multiply_adds } else { 0 },
         }
     }
 
-    /// Matrix number `expert` of a stack.
-    pub fn slice<'a>(&self, gguf: &'a Gguf, expert: usize) -> Matrix<'a> {
+    /// Matrix `number` of a stack.
+    pub fn slice<'a>(&self, gguf: &'a Gguf, number: usize) -> Matrix<'a> {
         let data = gguf.data(&gguf.tensors()[self.index]);
-        let bytes = &data[expert * self.bytes..][..self.bytes];
+        let bytes = &data[number * self.stride + self.offset..][..self.bytes()];
         Matrix::of(self.quant, self.rows, self.cols, bytes)
     }
 }
@@ -58,6 +95,24 @@ impl Linear {
     /// What one product costs.
     pub fn cost(&self) -> Cost {
         self.weight.cost()
+    }
+
+    /// Some of its outputs, see [`Tensor::row_range`].
+    pub fn row_range(&self, first: usize, rows: usize) -> Self {
+        let bias = self.bias.as_ref();
+        Self {
+            weight: self.weight.row_range(first, rows),
+            bias: bias.map(|bias| bias[first..first + rows].to_vec()),
+        }
+    }
+
+    /// Its outputs in parts of these sizes, one after the other.
+    pub fn parts<const N: usize>(&self, sizes: [usize; N]) -> [Self; N] {
+        let mut first = 0;
+        sizes.map(|rows| {
+            first += rows;
+            self.row_range(first - rows, rows)
+        })
     }
 }
 

@@ -1,22 +1,31 @@
 //! The parts that architectures are made of: norms, attention, feed-forwards, and how they are joined around the residual
-//! stream. Flows in: one batch of token ids at a position ([`Pass`]). Flows out: hidden states, and logits for the rows
-//! that are wanted. Parts hold handles to tensors, never their bytes; all buffers are given to them.
+//! stream. Each file has a part as an architecture names it, how it is taken from a file ([`Part`](crate::load::Part)), and
+//! how it runs ([`Mixer`]). Flows in: one batch of token ids at a position ([`Pass`]). Flows out: hidden states, and logits
+//! for the rows that are wanted. Parts hold handles to tensors, never their bytes; all buffers are given to them.
 
 mod attention;
 mod decoder;
+mod experts;
 mod feed_forward;
+mod latent;
 mod linear;
-mod moe;
+mod matrix;
 mod norm;
 mod rope;
+mod router;
+mod step;
 
-pub use attention::Attention;
-pub use decoder::{Block, Buffers, Decoder, Residual};
-pub use feed_forward::GatedFeedForward;
+pub use attention::{Attention, HeadNorms, Sinks, Temperature};
+pub use decoder::{Buffers, Decoder, Embedding, Head};
+pub use experts::Experts;
+pub use feed_forward::FeedForward;
+pub use latent::LatentAttention;
 pub use linear::{Linear, Tensor};
-pub use moe::{ExpertRouting, MixtureOfExperts};
-pub use norm::Norm;
-pub use rope::{LongFactors, Rope, RopeId, Scaling};
+pub use matrix::Matrix;
+pub use norm::{Norm, NormKind};
+pub use rope::{LongFactors, Rope, RopeId, RopeSpec, Scaling, YarnNumbers};
+pub use router::{Gating, Router};
+pub use step::{Branch, Step};
 
 use gristmill_gguf::Gguf;
 use gristmill_kernels::ops::{self, RopeTable};
@@ -24,8 +33,8 @@ use gristmill_kernels::{Compute, FEW_COLUMNS};
 
 use crate::cache::Cache;
 
-/// One part of a block: a function of the residual stream, position by position or over the past.
-pub trait Layer: Send + Sync {
+/// A function of the residual stream, position by position or over the past.
+pub trait Mixer: Send + Sync {
     /// f32 values of scratch for each position of a batch.
     fn scratch(&self) -> usize;
 

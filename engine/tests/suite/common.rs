@@ -81,6 +81,12 @@ impl Fixture {
         self.json["arch"].as_str().unwrap_or("")
     }
 
+    /// Whether the reference's logits are the same whatever this tensor holds.
+    pub fn is_without_effect(&self, tensor: &str) -> bool {
+        let all = self.json["tensors_without_effect"].as_array();
+        all.is_some_and(|all| all.iter().any(|name| name == tensor))
+    }
+
     pub fn tokens(&self) -> Vec<u32> {
         self.json["tokens"]
             .as_array()
@@ -232,6 +238,12 @@ pub fn logits(context: &mut Context, tokens: &[u32], feeding: Feeding) -> Vec<f3
         all.extend_from_slice(context.feed(ids, Logits::All).unwrap());
     }
     all
+}
+
+/// Whether all values are the same, bit for bit.
+pub fn same_bits(a: &[f32], b: &[f32]) -> bool {
+    let mut pairs = a.iter().zip(b);
+    a.len() == b.len() && pairs.all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
 /// Sum of squared differences over the sum of squares of the reference.

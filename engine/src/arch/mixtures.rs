@@ -1,0 +1,109 @@
+//! Mixtures of many small experts, with one that all tokens share: DeepSeek (arXiv:2401.06066), and the models that are built
+//! like it around attention of their own.
+
+use gristmill_kernels::ops::{Activation, RopePairing};
+
+use super::{Architecture, Builder, FeedForwards, Layer, Norms};
+use crate::error::Error;
+use crate::layers::{Attention, Gating, HeadNorms, NormKind, RopeSpec, Router};
+
+pub static DEEPSEEK: Architecture = Architecture::new("deepseek", "DeepSeek-MoE 16B", deepseek);
+pub static BAILINGMOE: Architecture =
+    Architecture::new("bailingmoe", "Ling lite and plus", by_keys);
+pub static BAILINGMOE2: Architecture =
+    Architecture::new("bailingmoe2", "Ling 2.0, Ring 2.0", with_head_norms);
+pub static DOTS1: Architecture = Architecture::new("dots1", "dots.llm1", with_head_norms);
+pub static ERNIE4_5: Architecture = Architecture::new("ernie4_5", "ERNIE 4.5 0.3B", ernie);
+pub static ERNIE4_5_MOE: Architecture =
+    Architecture::new("ernie4_5-moe", "ERNIE 4.5 A3B and A47B", ernie);
+pub static PADDLEOCR: Architecture =
+    Architecture::new("paddleocr", "PaddleOCR-VL (text part)", paddleocr);
+pub static HUNYUAN_DENSE: Architecture =
+    Architecture::new("hunyuan-dense", "Hunyuan 0.5B to 7B", hunyuan);
+pub static HUNYUAN_MOE: Architecture = Architecture::new("hunyuan-moe", "Hunyuan A13B", hunyuan);
+pub static HUNYUAN_VL: Architecture =
+    Architecture::new("hunyuan_vl", "HunyuanOCR, Hunyuan VL (text part)", hunyuan);
+pub static HY_V3: Architecture = Architecture::new("hy_v3", "Hunyuan 3", hy_v3);
+pub static MINIMAX_M2: Architecture = Architecture::new("minimax-m2", "MiniMax M2", minimax_m2);
+pub static DBRX: Architecture = Architecture::new("dbrx", "DBRX", dbrx);
+
+fn layer(
+    b: &mut Builder<'_>,
+    pairing: RopePairing,
+    adapt: impl Fn(Router) -> Router,
+) -> Result<Layer, Error> {
+    let rope = b.rope(RopeSpec::new(pairing))?;
+    let feed_forward = FeedForwards::gated(&b.keys, Activation::Silu, adapt)?;
+    Ok(Layer::new(Attention::rotated(rope), feed_forward))
+}
+
+fn normalised(router: Router) -> Router {
+    Router {
+        normalise: true,
+        ..router
+    }
+}
+
+/// The weights of a softmax, as they are.
+fn deepseek(b: &mut Builder<'_>) -> Result<(), Error> {
+    let adapt = |router| Router {
+        normalise: false,
+        ..router
+    };
+    let layer = layer(b, RopePairing::Interleaved, adapt)?;
+    b.repeat(|_| layer)
+}
+
+fn by_keys(b: &mut Builder<'_>) -> Result<(), Error> {
+    let layer = layer(b, RopePairing::Interleaved, |router| router)?;
+    b.repeat(|_| layer)
+}
+
+fn with_head_norms(b: &mut Builder<'_>) -> Result<(), Error> {
+    let mut layer = layer(b, RopePairing::Halves, |router| router)?;
+    layer.attention.norms = HeadNorms::Weighted;
+    b.repeat(|_| layer)
+}
+
+fn ernie(b: &mut Builder<'_>) -> Result<(), Error> {
+    let mut layer = layer(b, RopePairing::Interleaved, normalised)?;
+    layer.attention.ignores_output_bias = true;
+    b.repeat(|_| layer)
+}
+
+fn paddleocr(b: &mut Builder<'_>) -> Result<(), Error> {
+    let layer = layer(b, RopePairing::Halves, normalised)?;
+    b.repeat(|_| layer)
+}
+
+fn hunyuan(b: &mut Builder<'_>) -> Result<(), Error> {
+    let mut layer = layer(b, RopePairing::Halves, normalised)?;
+    layer.attention.norms = HeadNorms::Weighted;
+    layer.attention.norms_after_rope = true;
+    b.repeat(|_| layer)
+}
+
+/// A feed-forward beside the experts has no effect, as in the model's own code.
+fn hy_v3(b: &mut Builder<'_>) -> Result<(), Error> {
+    b.ignore_feed_forwards_beside_experts();
+    with_head_norms(b)
+}
+
+fn minimax_m2(b: &mut Builder<'_>) -> Result<(), Error> {
+    let adapt = |router| Router {
+        gating: Gating::Sigmoid,
+        ..normalised(router)
+    };
+    let mut layer = layer(b, RopePairing::Halves, adapt)?;
+    layer.attention.norms = HeadNorms::Weighted;
+    b.repeat(|_| layer)
+}
+
+/// Layer norms; bounds on queries, keys and values.
+fn dbrx(b: &mut Builder<'_>) -> Result<(), Error> {
+    b.norms(NormKind::Layer);
+    let mut layer = layer(b, RopePairing::Halves, normalised)?;
+    layer.attention.clamp = b.clamp()?;
+    layer.feed_forward_norms = Norms::Before("attn_output_norm");
+    b.repeat(|_| layer)
+}

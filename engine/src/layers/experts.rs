@@ -1,0 +1,271 @@
+//! Mixture of experts (Mixtral: arXiv:2401.04088): a [`Router`] picks a few of many feed-forwards for each token.
+
+use gristmill_kernels::ops::{self, Activation};
+use gristmill_kernels::{Matrix, Product};
+
+use super::router::Router;
+use super::{Cost, Linear, Mixer, Pass, Tensor, cut};
+use crate::error::Error;
+use crate::load::{LayerTensors, Part};
+
+/// A router (`ffn_gate_inp`) over stacks of feed-forwards: `ffn_gate_exps` and `ffn_up_exps`, or both in one,
+/// `ffn_gate_up_exps`, and `ffn_down_exps`. Some files have a tensor for each expert instead (`ffn_gate.0` and so on).
+#[derive(Debug, Clone, Copy)]
+pub struct Experts {
+    /// Who is chosen.
+    pub router: Router,
+    /// Between the matrices.
+    pub activation: Activation,
+    /// Whether experts have a gate.
+    pub gated: bool,
+    /// The weights are for what the experts are given, not for what they give.
+    pub weigh_inputs: bool,
+}
+
+impl Experts {
+    /// Gated experts.
+    pub fn gated(router: Router, activation: Activation) -> Self {
+        Self {
+            router,
+            activation,
+            gated: true,
+            weigh_inputs: false,
+        }
+    }
+}
+
+/// The matrices of all experts for one purpose.
+struct Stack {
+    /// One tensor for all, or one for each.
+    tensors: Vec<Tensor>,
+    /// A bias for each expert, one after the other.
+    bias: Option<Vec<f32>>,
+}
+
+impl Stack {
+    fn load(
+        at: &mut LayerTensors<'_, '_>,
+        part: &str,
+        [cols, rows, count]: [usize; 3],
+    ) -> Result<Self, Error> {
+        let name = format!("ffn_{part}_exps");
+        let single = |expert: usize| format!("ffn_{part}.{expert}.weight");
+        let tensors = if !at.has(&format!("{name}.weight")) && at.has(&single(0)) {
+            let each = (0..count).map(|expert| at.tensor(&single(expert), &[cols, rows]));
+            each.collect::<Result<_, _>>()?
+        } else {
+            vec![at.tensor(&format!("{name}.weight"), &[cols, rows, count])?]
+        };
+        let bias = at.opt_values(&format!("{name}.bias"), &[rows, count])?;
+        Ok(Self { tensors, bias })
+    }
+
+    /// Some of each expert's rows.
+    fn row_range(&self, first: usize, rows: usize) -> Self {
+        let all = self.rows();
+        let bias = self.bias.as_ref().map(|bias| {
+            let experts = bias.chunks_exact(all);
+            experts
+                .flat_map(|bias| &bias[first..first + rows])
+                .copied()
+                .collect()
+        });
+        let tensors = self.tensors.iter();
+        Self {
+            tensors: tensors.map(|t| t.row_range(first, rows)).collect(),
+            bias,
+        }
+    }
+
+    fn rows(&self) -> usize {
+        self.tensors[0].rows
+    }
+
+    fn matrix<'a>(&self, pass: &Pass<'a>, expert: usize) -> Matrix<'a> {
+        match self.tensors.get(expert) {
+            Some(tensor) if self.tensors.len() > 1 => tensor.matrix(pass.gguf),
+            _ => self.tensors[0].slice(pass.gguf, expert),
+        }
+    }
+
+    /// Adds the expert's bias to each row of `out`, if there is one.
+    fn add_bias(&self, pass: &Pass<'_>, expert: usize, out: &mut [f32]) {
+        if let Some(bias) = &self.bias {
+            let bias = &bias[expert * self.rows()..][..self.rows()];
+            let with = pass.compute.floats();
+            for row in out.chunks_exact_mut(bias.len()) {
+                ops::add(with, row, bias);
+            }
+        }
+    }
+}
+
+impl Part for Experts {
+    fn load(self, at: &mut LayerTensors<'_, '_>) -> Result<Box<dyn Mixer>, Error> {
+        let (width, count) = (at.width(), self.router.count);
+        let hidden = match at.number("expert_feed_forward_length")? {
+            Some(hidden) if hidden > 0 => hidden,
+            _ => at.count("feed_forward_length")?,
+        };
+        let up = [width, hidden, count];
+        let (gate, up) = if !self.gated {
+            (None, Stack::load(at, "up", up)?)
+        } else if at.has("ffn_gate_up_exps.weight") {
+            let both = Stack::load(at, "gate_up", [width, 2 * hidden, count])?;
+            (
+                Some(both.row_range(0, hidden)),
+                both.row_range(hidden, hidden),
+            )
+        } else {
+            (
+                Some(Stack::load(at, "gate", up)?),
+                Stack::load(at, "up", up)?,
+            )
+        };
+        Ok(Box::new(MixtureOfExperts {
+            spec: self,
+            router: at.linear("ffn_gate_inp", width, count)?,
+            bias: match at.opt_vector("exp_probs_b.bias", count)? {
+                None => at.opt_vector("exp_probs_b", count)?,
+                bias => bias,
+            },
+            gate,
+            up,
+            down: Stack::load(at, "down", [hidden, width, count])?,
+            width,
+        }))
+    }
+}
+
+struct MixtureOfExperts {
+    spec: Experts,
+    router: Linear,
+    /// Has a part in the choice.
+    bias: Option<Vec<f32>>,
+    gate: Option<Stack>,
+    up: Stack,
+    down: Stack,
+    width: usize,
+}
+
+impl MixtureOfExperts {
+    /// One expert's feed-forward of `n` gathered rows.
+    fn run(
+        &self,
+        pass: &mut Pass<'_>,
+        expert: usize,
+        x: &[f32],
+        hidden: &mut [f32],
+        second: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let n = x.len() / self.width;
+        let activation = self.spec.activation;
+        let up = self.up.matrix(pass, expert);
+        let with = pass.compute.floats();
+        match &self.gate {
+            Some(gate) if gate.bias.is_none() && self.up.bias.is_none() => {
+                let gate = gate.matrix(pass, expert);
+                pass.compute
+                    .gated_matmul(x, n, gate, up, activation, hidden);
+            }
+            Some(gate) => {
+                let mut products = [
+                    Product {
+                        weights: gate.matrix(pass, expert),
+                        out: &mut *hidden,
+                    },
+                    Product {
+                        weights: up,
+                        out: &mut *second,
+                    },
+                ];
+                pass.compute.matmul(x, n, &mut products);
+                gate.add_bias(pass, expert, hidden);
+                self.up.add_bias(pass, expert, second);
+                ops::gated(with, activation, hidden, second);
+            }
+            None => {
+                let weights = up;
+                let out = &mut *hidden;
+                pass.compute.matmul(x, n, &mut [Product { weights, out }]);
+                self.up.add_bias(pass, expert, hidden);
+                activation.apply(with, hidden);
+            }
+        }
+        let weights = self.down.matrix(pass, expert);
+        let product = Product {
+            weights,
+            out: &mut *out,
+        };
+        pass.compute.matmul(hidden, n, &mut [product]);
+        self.down.add_bias(pass, expert, out);
+    }
+}
+
+impl Mixer for MixtureOfExperts {
+    fn scratch(&self) -> usize {
+        3 * self.spec.router.count + 2 * self.width + 2 * self.up.rows()
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn cost(&self) -> Cost {
+        let stacks = [&self.up, &self.down].into_iter().chain(&self.gate);
+        let expert: Cost = stacks.map(|stack| stack.tensors[0].cost()).sum();
+        self.router.cost() + expert * self.spec.router.used as u64
+    }
+
+    fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {
+        let (n, width, experts) = (pass.n, self.width, self.spec.router.count);
+        let with = pass.compute.floats();
+        let scores = cut(&mut scratch, n * experts);
+        let ranks = cut(&mut scratch, n * experts);
+        let weights = cut(&mut scratch, n * experts);
+        let gathered = cut(&mut scratch, n * width);
+        let results = cut(&mut scratch, n * width);
+        let hidden = cut(&mut scratch, n * self.up.rows());
+        let second = cut(&mut scratch, n * self.up.rows());
+
+        pass.linear(&self.router, x, scores);
+        let rows = scores.chunks_exact_mut(experts);
+        let rows = rows.zip(ranks.chunks_exact_mut(experts));
+        for ((scores, ranks), weights) in rows.zip(weights.chunks_exact_mut(experts)) {
+            let bias = self.bias.as_deref();
+            self.spec.router.choose(with, bias, scores, ranks, weights);
+        }
+        out.fill(0.0);
+        // Each expert takes all of its tokens at once. A token's experts are added in the order of their numbers, however
+        // many tokens there are.
+        for expert in 0..experts {
+            let weight = |token: usize| weights[token * experts + expert];
+            let tokens = || (0..n).filter(|&t| weight(t) != 0.0);
+            let mut count = 0;
+            for token in tokens() {
+                let row = &mut gathered[count * width..][..width];
+                row.copy_from_slice(&x[token * width..][..width]);
+                if self.spec.weigh_inputs {
+                    ops::scale(with, row, weight(token));
+                }
+                count += 1;
+            }
+            if count == 0 {
+                continue;
+            }
+            let (gathered, results) = (&gathered[..count * width], &mut results[..count * width]);
+            let values = count * self.up.rows();
+            let (hidden, second) = (&mut hidden[..values], &mut second[..values]);
+            self.run(pass, expert, gathered, hidden, second, results);
+            for (token, result) in tokens().zip(results.chunks_exact(width)) {
+                let out = &mut out[token * width..][..width];
+                if self.spec.weigh_inputs {
+                    ops::add(with, out, result);
+                } else {
+                    ops::add_scaled(with, out, weight(token), result);
+                }
+            }
+        }
+    }
+}

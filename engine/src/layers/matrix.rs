@@ -1,0 +1,36 @@
+//! A single matrix.
+
+use super::{Cost, Linear, Mixer, Pass};
+use crate::error::Error;
+use crate::load::{LayerTensors, Part};
+
+/// A square matrix of this name.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix(pub &'static str);
+
+impl Part for Matrix {
+    fn load(self, at: &mut LayerTensors<'_, '_>) -> Result<Box<dyn Mixer>, Error> {
+        let width = at.width();
+        Ok(Box::new(Product(at.linear(self.0, width, width)?)))
+    }
+}
+
+struct Product(Linear);
+
+impl Mixer for Product {
+    fn scratch(&self) -> usize {
+        0
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn cost(&self) -> Cost {
+        self.0.cost()
+    }
+
+    fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], _: &mut [f32]) {
+        pass.linear(&self.0, x, out);
+    }
+}

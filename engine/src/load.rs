@@ -1,0 +1,329 @@
+//! Takes handles to tensors from a file: each is looked up by name and checked against the shape that the part asking for
+//! it expects. Norm weights and biases, a few values, are unpacked at once.
+//! Flows in: a file, and the metadata of its architecture. Flows out: [`Linear`], [`Tensor`], [`Norm`], and the names of
+//! the tensors that nothing has asked for.
+
+use std::collections::HashMap;
+
+use gristmill_gguf::{Gguf, TensorInfo};
+use gristmill_kernels::quant::QuantType;
+use gristmill_kernels::registry::quant;
+
+use crate::cache::{CacheId, CacheShape};
+use crate::error::Error;
+use crate::hparams::{HParams, Keys};
+use crate::layers::{Linear, Mixer, Norm, NormKind, Rope, Tensor};
+
+/// Something that an architecture is made of: it knows its own keys and tensors, and is the only place that does.
+pub trait Part {
+    /// Takes what it needs from one layer of the file.
+    fn load(self, at: &mut LayerTensors<'_, '_>) -> Result<Box<dyn Mixer>, Error>;
+}
+
+/// A file's tensors, and what was taken of them.
+pub struct Loader<'a> {
+    /// The architecture's metadata.
+    pub keys: Keys<'a>,
+    /// The shape of the model.
+    pub hparams: HParams,
+    /// How the model's norms are computed.
+    pub norms: NormKind,
+    /// Rotations, by [`RopeId`](crate::layers::RopeId).
+    pub(crate) ropes: Vec<Rope>,
+    /// States of the layers, by [`CacheId`].
+    pub(crate) caches: Vec<CacheShape>,
+    gguf: &'a Gguf,
+    architecture: &'static str,
+    names: HashMap<&'a str, usize>,
+    used: Vec<bool>,
+}
+
+impl<'a> Loader<'a> {
+    pub(crate) fn new(gguf: &'a Gguf, architecture: &'static str) -> Result<Self, Error> {
+        let keys = Keys::new(gguf.metadata(), architecture);
+        let names = gguf.tensors().iter().enumerate();
+        Ok(Self {
+            hparams: HParams::read(gguf, &keys)?,
+            keys,
+            norms: NormKind::Rms,
+            ropes: Vec::new(),
+            caches: Vec::new(),
+            gguf,
+            architecture,
+            names: names.map(|(i, t)| (t.name(), i)).collect(),
+            used: vec![false; gguf.tensors().len()],
+        })
+    }
+
+    /// Positions of the training before the context was stretched (`rope.scaling.original_context_length`).
+    pub fn original_context(&self) -> Result<usize, Error> {
+        let key = "rope.scaling.original_context_length";
+        let length = self.keys.opt_count(key)?;
+        Ok(length.unwrap_or(self.hparams.context_length))
+    }
+
+    /// Values of a query or key head (`attention.key_length`, else the width's share of a head).
+    pub fn head_length(&self) -> Result<usize, Error> {
+        if let Some(length) = self.keys.opt_count("attention.key_length")? {
+            return Ok(length);
+        }
+        let key = "attention.head_count";
+        let heads = self.keys.per_layer(key, self.hparams.block_count)?;
+        let heads = heads.ok_or_else(|| self.keys.missing(key))?.max();
+        match self.hparams.embedding_length {
+            width if heads > 0 && width.is_multiple_of(heads) => Ok(width / heads),
+            width => Err(self.keys.wrong(
+                key,
+                format!("{heads} does not divide embedding_length {width}"),
+            )),
+        }
+    }
+
+    /// The tensors of one layer.
+    pub fn layer(&mut self, layer: usize) -> LayerTensors<'_, 'a> {
+        LayerTensors {
+            loader: self,
+            layer,
+        }
+    }
+
+    /// Names of the tensors that nothing has asked for.
+    pub(crate) fn unused(&self) -> Vec<String> {
+        let tensors = self.gguf.tensors().iter().zip(&self.used);
+        tensors
+            .filter(|(_, used)| !**used)
+            .map(|(tensor, _)| tensor.name().to_string())
+            .collect()
+    }
+
+    /// Takes note that tensors whose names begin so have no part in what is computed here.
+    pub fn ignore(&mut self, beginning: &str) {
+        for (tensor, used) in self.gguf.tensors().iter().zip(&mut self.used) {
+            *used |= tensor.name().starts_with(beginning);
+        }
+    }
+
+    /// Whether the file has a tensor.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// A tensor's dimensions, row length first.
+    pub fn dims(&self, name: &str) -> Option<&'a [u64]> {
+        let index = *self.names.get(name)?;
+        Some(self.gguf.tensors()[index].dims())
+    }
+
+    /// `{name}.weight`, and `{name}.bias` if the file has it.
+    pub fn linear(&mut self, name: &str, cols: usize, rows: usize) -> Result<Linear, Error> {
+        let weight = self.tensor(&format!("{name}.weight"), &[cols, rows])?;
+        Ok(Linear {
+            weight,
+            bias: self.opt_vector(&format!("{name}.bias"), rows)?,
+        })
+    }
+
+    /// A norm of the model's kind over rows of `width`: `{name}.weight`, and `{name}.bias` if the file has it.
+    pub fn norm(&mut self, name: &str, width: usize) -> Result<Norm, Error> {
+        self.norm_of(self.norms, name, width)
+    }
+
+    /// As [`norm`](Self::norm), of a kind.
+    pub fn norm_of(&mut self, kind: NormKind, name: &str, width: usize) -> Result<Norm, Error> {
+        // Some files leave the ending out.
+        let weight = match self.opt_vector(name, width)? {
+            Some(weight) => weight,
+            None => self.vector(&format!("{name}.weight"), width)?,
+        };
+        Ok(Norm {
+            weight: Some(weight),
+            bias: self.opt_vector(&format!("{name}.bias"), width)?,
+            ..self.plain_norm(kind, width)?
+        })
+    }
+
+    /// A norm without weights.
+    pub fn plain_norm(&self, kind: NormKind, width: usize) -> Result<Norm, Error> {
+        Ok(Norm {
+            kind,
+            width,
+            weight: None,
+            bias: None,
+            epsilon: self.keys.not_negative(kind.epsilon_key())?,
+        })
+    }
+
+    /// A matrix of `shape` = columns and rows, or a stack of them, whose number is the third.
+    pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
+        let (index, info) = self.find(name).ok_or_else(|| self.missing(name))?;
+        check_shape(info, shape)?;
+        Ok(Tensor::new(index, kernel(info)?, shape[0], shape[1]))
+    }
+
+    /// A vector of `len` values.
+    pub fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
+        self.opt_vector(name, len)?
+            .ok_or_else(|| self.missing(name))
+    }
+
+    /// A vector of `len` values, if the file has it.
+    pub fn opt_vector(&mut self, name: &str, len: usize) -> Result<Option<Vec<f32>>, Error> {
+        self.opt_values(name, &[len])
+    }
+
+    /// The values of a small tensor, if the file has it.
+    pub fn opt_values(&mut self, name: &str, shape: &[usize]) -> Result<Option<Vec<f32>>, Error> {
+        let Some((_, info)) = self.find(name) else {
+            return Ok(None);
+        };
+        check_shape(info, shape)?;
+        let mut values = vec![0.0; shape.iter().product()];
+        kernel(info)?.dequantize(self.gguf.data(info), &mut values);
+        Ok(Some(values))
+    }
+
+    fn find(&mut self, name: &str) -> Option<(usize, &'a TensorInfo)> {
+        let index = *self.names.get(name)?;
+        self.used[index] = true;
+        Some((index, &self.gguf.tensors()[index]))
+    }
+
+    /// The error of a tensor that is not there.
+    pub fn missing(&self, name: &str) -> Error {
+        Error::MissingTensor {
+            name: name.to_string(),
+            architecture: self.architecture,
+        }
+    }
+}
+
+/// The tensors `blk.{layer}.…`; names are given without that beginning.
+pub struct LayerTensors<'l, 'a> {
+    /// All of the file.
+    pub loader: &'l mut Loader<'a>,
+    /// The layer's number.
+    pub layer: usize,
+}
+
+impl<'a> LayerTensors<'_, 'a> {
+    fn full(&self, name: &str) -> String {
+        format!("blk.{}.{name}", self.layer)
+    }
+
+    /// The architecture's metadata.
+    pub fn keys(&self) -> Keys<'a> {
+        self.loader.keys
+    }
+
+    /// Width of the residual stream.
+    pub fn width(&self) -> usize {
+        self.loader.hparams.embedding_length
+    }
+
+    /// A key's number for this layer: one for all, or an element of an array with one for each.
+    pub fn number(&self, key: &str) -> Result<Option<usize>, Error> {
+        let blocks = self.loader.hparams.block_count;
+        let numbers = self.keys().per_layer(key, blocks)?;
+        Ok(numbers.map(|numbers| numbers.get(self.layer)))
+    }
+
+    /// As [`number`](Self::number), at least 1.
+    pub fn count(&self, key: &str) -> Result<usize, Error> {
+        match self.number(key)? {
+            Some(n) if n > 0 => Ok(n),
+            _ => Err(self.keys().missing(key)),
+        }
+    }
+
+    /// See [`Loader::has`].
+    pub fn has(&self, name: &str) -> bool {
+        self.loader.has(&self.full(name))
+    }
+
+    /// See [`Loader::dims`].
+    pub fn dims(&self, name: &str) -> Option<&'a [u64]> {
+        self.loader.dims(&self.full(name))
+    }
+
+    /// See [`Loader::linear`].
+    pub fn linear(&mut self, name: &str, cols: usize, rows: usize) -> Result<Linear, Error> {
+        let name = self.full(name);
+        self.loader.linear(&name, cols, rows)
+    }
+
+    /// See [`Loader::tensor`].
+    pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
+        let name = self.full(name);
+        self.loader.tensor(&name, shape)
+    }
+
+    /// See [`Loader::vector`].
+    pub fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
+        let name = self.full(name);
+        self.loader.vector(&name, len)
+    }
+
+    /// See [`Loader::opt_vector`].
+    pub fn opt_vector(&mut self, name: &str, len: usize) -> Result<Option<Vec<f32>>, Error> {
+        let name = self.full(name);
+        self.loader.opt_vector(&name, len)
+    }
+
+    /// See [`Loader::opt_values`].
+    pub fn opt_values(&mut self, name: &str, shape: &[usize]) -> Result<Option<Vec<f32>>, Error> {
+        let name = self.full(name);
+        self.loader.opt_values(&name, shape)
+    }
+
+    /// See [`Loader::norm`].
+    pub fn norm(&mut self, name: &str, width: usize) -> Result<Norm, Error> {
+        let name = self.full(name);
+        self.loader.norm(&name, width)
+    }
+
+    /// The error of a tensor that is not there.
+    pub fn missing(&self, name: &str) -> Error {
+        self.loader.missing(&self.full(name))
+    }
+
+    /// See [`Loader::ignore`].
+    pub fn ignore(&mut self, beginning: &str) {
+        let beginning = self.full(beginning);
+        self.loader.ignore(&beginning);
+    }
+
+    /// Keys and values of the past, which this layer will write.
+    pub fn cache(&mut self, shape: CacheShape) -> CacheId {
+        self.loader.caches.push(shape);
+        CacheId(self.loader.caches.len() - 1)
+    }
+}
+
+fn kernel(info: &TensorInfo) -> Result<&'static QuantType, Error> {
+    let kind = info.tensor_type();
+    quant(kind.id()).ok_or_else(|| Error::TensorType {
+        name: info.name().to_string(),
+        kind: kind.name().to_string(),
+    })
+}
+
+/// Trailing dimensions of 1 don't count.
+fn check_shape(info: &TensorInfo, shape: &[usize]) -> Result<(), Error> {
+    let found = info.dims();
+    let at = |dims: &[u64], i: usize| dims.get(i).copied().unwrap_or(1);
+    let expected: Vec<u64> = shape.iter().map(|&d| d as u64).collect();
+    if (0..found.len().max(expected.len())).all(|i| at(found, i) == at(&expected, i)) {
+        return Ok(());
+    }
+    let text = |dims: &[u64]| {
+        dims.iter()
+            .map(u64::to_string)
+            .collect::<Vec<_>>()
+            .join(" x ")
+    };
+    Err(Error::TensorShape {
+        name: info.name().to_string(),
+        expected: text(&expected),
+        found: text(found),
+    })
+}
