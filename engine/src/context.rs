@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gristmill_kernels::ops::RopeTable;
 use gristmill_kernels::{Compute, ComputeOptions};
 
-use crate::cache::{Cache, CacheType};
+use crate::cache::{Cache, CacheType, FixedStates, Moment};
 use crate::error::Error;
 use crate::generate::{GenerateOptions, Generation, StopHandle};
 use crate::layers::{Buffers, Pass};
@@ -202,6 +202,7 @@ const SLAB: usize = 32;
 /// A context without its model and its threads.
 pub(crate) struct Session {
     caches: Vec<Cache>,
+    fixed: FixedStates,
     ropes: Vec<RopeTable>,
     buffers: Buffers,
     logits: Vec<f32>,
@@ -237,6 +238,7 @@ impl Session {
                 .iter()
                 .map(|&shape| Cache::new(shape, capacity, batch, keys, values))
                 .collect(),
+            fixed: FixedStates::new(&decoder.fixed),
             ropes: decoder.ropes.iter().map(|r| r.table(capacity)).collect(),
             buffers: decoder.buffers(batch),
             logits: vec![0.0; model.vocab_size()],
@@ -268,6 +270,8 @@ impl Session {
         if self.logits.len() < values {
             self.logits.resize(values, 0.0);
         }
+        self.catch_up(model, compute);
+        self.fixed.keep(Moment::Turn);
         for (start, batch) in (0..).step_by(self.batch).zip(ids.chunks(self.batch)) {
             self.stopped()?;
             let rows = wanted(from, start, batch.len());
@@ -297,6 +301,10 @@ impl Session {
     ) -> Result<(), Error> {
         self.check(model, ids)?;
         self.take_back();
+        self.catch_up(model, compute);
+        if ids.len() > 1 {
+            self.fixed.keep(Moment::Guess);
+        }
         self.pass_on(model, compute, ids);
         self.guesses = ids.len().saturating_sub(1);
         self.longest = self.longest.max(self.tokens().len());
@@ -317,6 +325,10 @@ impl Session {
                 tokens: 1,
                 capacity: self.capacity,
             });
+        }
+        if self.guesses == 0 {
+            self.catch_up(model, compute);
+            self.fixed.keep(Moment::Guess);
         }
         self.pass_on(model, compute, &[id]);
         self.guesses += 1;
@@ -374,6 +386,8 @@ impl Session {
         if self.logits.len() < SLAB * vocab {
             self.logits.resize(SLAB * vocab, 0.0);
         }
+        self.catch_up(model, compute);
+        self.fixed.keep(Moment::Turn);
         for (start, batch) in (0..).step_by(self.batch).zip(ids.chunks(self.batch)) {
             self.stopped()?;
             let rows = wanted(from, start, batch.len());
@@ -412,6 +426,19 @@ impl Session {
         let (mut pass, buffers, _) = self.pass(model, compute, ids.len());
         model.decoder.forward(&mut pass, ids, wanted, buffers);
         self.tokens.extend_from_slice(ids);
+        self.fixed.advance(ids.len());
+    }
+
+    /// Brings the states of recurrent layers to where the tokens end, if those were taken back: from a copy of earlier
+    /// states, by feeding what follows it again.
+    fn catch_up(&mut self, model: &Model, compute: &mut Compute) {
+        let lacking = self.fixed.rewind(self.tokens.len());
+        if !lacking.is_empty() {
+            let again = self.tokens.split_off(lacking.start);
+            for ids in again.chunks(self.batch) {
+                self.forward(model, compute, ids, ids.len());
+            }
+        }
     }
 
     /// Logits of some rows of the last batch, into the rows from `at` on.
@@ -435,6 +462,7 @@ impl Session {
             gguf: &model.gguf,
             compute,
             caches: &mut self.caches,
+            fixed: self.fixed.states(),
             ropes: &self.ropes,
             first: self.tokens.len(),
             n,
@@ -464,7 +492,8 @@ impl Session {
             .map(|cache| cache.oldest_restart(self.longest))
             .max()
             .unwrap_or(0);
-        if positions < oldest {
+        // Recurrent layers go on from a copy of their states, which may be of an earlier position.
+        if self.fixed.restart(positions) < oldest {
             return Err(Error::Truncate {
                 to: positions,
                 oldest,
@@ -476,6 +505,7 @@ impl Session {
 
     pub(crate) fn reset(&mut self) {
         self.tokens.clear();
+        self.fixed.clear();
         (self.guesses, self.longest) = (0, 0);
     }
 }

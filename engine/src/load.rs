@@ -9,7 +9,7 @@ use gristmill_gguf::{Gguf, TensorInfo};
 use gristmill_kernels::quant::QuantType;
 use gristmill_kernels::registry::quant;
 
-use crate::cache::{CacheId, CacheShape};
+use crate::cache::{CacheId, CacheShape, FixedId, FixedShape};
 use crate::error::Error;
 use crate::hparams::{HParams, Keys};
 use crate::layers::{Linear, Mixer, Norm, NormKind, Rope, Tensor};
@@ -32,6 +32,8 @@ pub struct Loader<'a> {
     pub(crate) ropes: Vec<Rope>,
     /// States of the layers, by [`CacheId`].
     pub(crate) caches: Vec<CacheShape>,
+    /// States of recurrent layers, by [`FixedId`].
+    pub(crate) fixed: Vec<FixedShape>,
     gguf: &'a Gguf,
     architecture: &'static str,
     names: HashMap<&'a str, usize>,
@@ -48,6 +50,7 @@ impl<'a> Loader<'a> {
             norms: NormKind::Rms,
             ropes: Vec::new(),
             caches: Vec::new(),
+            fixed: Vec::new(),
             gguf,
             architecture,
             names: names.map(|(i, t)| (t.name(), i)).collect(),
@@ -296,6 +299,12 @@ impl<'a> LayerTensors<'_, 'a> {
     pub fn cache(&mut self, shape: CacheShape) -> CacheId {
         self.loader.caches.push(shape);
         CacheId(self.loader.caches.len() - 1)
+    }
+
+    /// A state of one size, in `parts` of `values`.
+    pub fn fixed(&mut self, parts: usize, values: usize) -> FixedId {
+        self.loader.fixed.push(FixedShape { parts, values });
+        FixedId(self.loader.fixed.len() - 1)
     }
 }
 

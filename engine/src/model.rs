@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use gristmill_gguf::{Access, Gguf};
 
 use crate::arch::{self, Architecture, Builder};
+use crate::cache::FixedStates;
 use crate::context::{Context, ContextOptions};
 use crate::error::Error;
 use crate::hparams::HParams;
@@ -192,14 +193,14 @@ impl Model {
             .saturating_add(copies.saturating_mul(2))
     }
 
-    /// Keys and values of all layers.
+    /// Keys and values, and other states, of all layers.
     fn cache_bytes(&self, options: &ContextOptions, positions: usize) -> u64 {
         let batch = options.batch.max(1).min(positions);
         let bytes = |shape: &crate::cache::CacheShape| {
             shape.bytes(positions, batch, options.cache_keys, options.cache_values)
         };
         let caches = self.decoder.caches.iter().map(bytes);
-        caches.fold(0, u64::saturating_add)
+        caches.fold(FixedStates::bytes(&self.decoder.fixed), u64::saturating_add)
     }
 
     /// A new, empty context. Refused with [`Error::Memory`] if it would not fit.

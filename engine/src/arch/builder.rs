@@ -328,6 +328,7 @@ impl<'a> Builder<'a> {
             },
             ropes: self.loader.ropes,
             caches: self.loader.caches,
+            fixed: self.loader.fixed,
         };
         Ok((decoder, self.loader.hparams, unused))
     }

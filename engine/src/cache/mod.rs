@@ -3,10 +3,12 @@
 //! window has a ring of slots that holds the window, one batch, and a few guesses, which can be taken back.
 //! Flows in: the keys and values of a batch. Flows out: views for the attention kernel.
 
+mod fixed;
 mod store;
 
 use gristmill_kernels::attention::CacheRows;
 
+pub use fixed::{FixedId, FixedShape, FixedState, FixedStates, Moment};
 pub use store::CacheType;
 use store::Store;
 

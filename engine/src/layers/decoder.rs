@@ -4,7 +4,7 @@ use gristmill_kernels::ops;
 
 use super::step::{Step, StepBuffers};
 use super::{Cost, Linear, Norm, Pass, Rope, Tensor};
-use crate::cache::CacheShape;
+use crate::cache::{CacheShape, FixedShape};
 
 /// From token ids to the residual stream.
 pub struct Embedding {
@@ -34,6 +34,7 @@ pub struct Decoder {
     pub(crate) head: Head,
     pub(crate) ropes: Vec<Rope>,
     pub(crate) caches: Vec<CacheShape>,
+    pub(crate) fixed: Vec<FixedShape>,
 }
 
 /// The buffers of one context: everything that a batch needs, taken once.

@@ -31,7 +31,7 @@ use gristmill_gguf::Gguf;
 use gristmill_kernels::ops::{self, RopeTable};
 use gristmill_kernels::{Compute, FEW_COLUMNS};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, FixedState};
 
 /// A function of the residual stream, position by position or over the past.
 pub trait Mixer: Send + Sync {
@@ -98,6 +98,8 @@ pub struct Pass<'a> {
     pub compute: &'a mut Compute,
     /// State of the sequence, by [`CacheId`](crate::cache::CacheId).
     pub caches: &'a mut [Cache],
+    /// States of recurrent layers, by [`FixedId`](crate::cache::FixedId).
+    pub fixed: &'a [FixedState],
     /// Rotations of the batch's positions, by [`RopeId`].
     pub ropes: &'a [RopeTable],
     /// Position of the first token.
