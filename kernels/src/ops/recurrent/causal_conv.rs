@@ -1,7 +1,7 @@
 //! The short convolution over time before a recurrent layer (Mamba, arXiv:2312.00752; LFM2, Kimi Linear): each channel with
 //! weights of its own, over the present token and the few before it.
 
-use super::{Columns, Output, in_all_columns, load, row, store};
+use super::{Columns, Output, get, in_all_columns, load, row, span, store};
 use crate::isa::float::{Floats, Rows, Simd};
 
 /// The weights of [`causal_conv`].
@@ -55,17 +55,18 @@ impl Columns for Work<'_, '_> {
                 Some(bias) => load::<S, N, WHOLE>(s, bias, at),
                 None => [s.splat(0.0); N],
             };
-            for (tap, weights) in taps.chunks_exact(channels).enumerate() {
+            for tap in 0..=before {
                 let past = token + tap;
                 let x = if past < before {
                     &self.state[past * channels..][..channels]
                 } else {
                     row(self.x, past - before, channels)
                 };
-                let x = load::<S, N, WHOLE>(s, x, at);
-                let weights = load::<S, N, WHOLE>(s, weights, at);
+                let x = span::<S, N, WHOLE>(x, at);
+                let weights = span::<S, N, WHOLE>(&taps[tap * channels..][..channels], at);
                 for n in 0..N {
-                    sums[n] = s.fma(weights[n], x[n], sums[n]);
+                    let (x, weight) = (get::<S, WHOLE>(s, x, n), get::<S, WHOLE>(s, weights, n));
+                    sums[n] = s.fma(weight, x, sums[n]);
                 }
             }
             store::<S, N, WHOLE>(s, sums, self.out.row(token, channels), at);

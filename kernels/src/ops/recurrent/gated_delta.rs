@@ -1,7 +1,7 @@
 //! The gated delta rule: Gated DeltaNet (arXiv:2412.06464; Qwen3-Next), where a token has one decay, and Kimi Delta
 //! Attention (arXiv:2510.26692), where each key channel has its own.
 
-use super::{Columns, Decay, Head, Output, advance, in_all_columns, load, row, store};
+use super::{Columns, Decay, Head, Output, advance, get, in_all_columns, load, row, span, store};
 use crate::isa::float::{Floats, Rows, Simd};
 
 /// The inputs of [`gated_delta`].
@@ -40,9 +40,10 @@ impl Columns for Work<'_, '_> {
             let mut predicted = [s.splat(0.0); N];
             for (i, state) in self.state.chunks_exact(values).enumerate() {
                 let (decay, k) = (s.splat(decay[i * step]), s.splat(k[i]));
-                let state = load::<S, N, WHOLE>(s, state, at);
+                let state = span::<S, N, WHOLE>(state, at);
                 for n in 0..N {
-                    predicted[n] = s.fma(k, s.mul(decay, state[n]), predicted[n]);
+                    let faded = s.mul(decay, get::<S, WHOLE>(s, state, n));
+                    predicted[n] = s.fma(k, faded, predicted[n]);
                 }
             }
             let beta = s.splat(row(x.beta, token, 1)[0]);

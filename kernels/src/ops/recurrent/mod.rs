@@ -101,20 +101,60 @@ fn row(rows: Rows<'_, f32>, row: usize, width: usize) -> &[f32] {
     &rows.data[row * rows.width..][..width]
 }
 
-/// `N` vectors of `row` from `at`, or, unless they are whole, what is left of the row from there, followed by zeros.
+/// How much of a row `N` vectors from `at` take; the rest of it, if they are not `WHOLE`.
+#[inline(always)]
+fn span<S: Simd, const N: usize, const WHOLE: bool>(row: &[f32], at: usize) -> &[f32] {
+    if WHOLE {
+        &row[at..][..N * S::LANES]
+    } else {
+        &row[at..]
+    }
+}
+
+/// [`span`] to be written.
+#[inline(always)]
+fn span_mut<S: Simd, const N: usize, const WHOLE: bool>(row: &mut [f32], at: usize) -> &mut [f32] {
+    if WHOLE {
+        &mut row[at..][..N * S::LANES]
+    } else {
+        &mut row[at..]
+    }
+}
+
+/// Vector `n` of a [`span`], or, unless it is whole, all of it followed by zeros.
+///
+/// One at a time: AVX2 has no registers for all vectors of a span beside their sums.
+#[inline(always)]
+fn get<S: Simd, const WHOLE: bool>(s: S, span: &[f32], n: usize) -> S::V {
+    if WHOLE {
+        s.load(&span[n * S::LANES..])
+    } else {
+        let mut padded = [0f32; 16];
+        padded[..span.len()].copy_from_slice(span);
+        s.load(&padded)
+    }
+}
+
+/// Writes what [`get`] reads.
+#[inline(always)]
+fn put<S: Simd, const WHOLE: bool>(s: S, v: S::V, span: &mut [f32], n: usize) {
+    if WHOLE {
+        s.store(v, &mut span[n * S::LANES..]);
+    } else {
+        let mut padded = [0f32; 16];
+        s.store(v, &mut padded);
+        let len = span.len();
+        span.copy_from_slice(&padded[..len]);
+    }
+}
+
+/// All vectors of a row's [`span`].
 #[inline(always)]
 fn load<S: Simd, const N: usize, const WHOLE: bool>(s: S, row: &[f32], at: usize) -> [S::V; N] {
+    let span = span::<S, N, WHOLE>(row, at);
     let mut v = [s.splat(0.0); N];
-    if WHOLE {
-        let row = &row[at..][..N * S::LANES];
-        for n in 0..N {
-            v[n] = s.load(&row[n * S::LANES..]);
-        }
-    } else {
-        let rest = &row[at..];
-        let mut padded = [0f32; 16];
-        padded[..rest.len()].copy_from_slice(rest);
-        v[0] = s.load(&padded);
+    for n in 0..N {
+        v[n] = get::<S, WHOLE>(s, span, n);
     }
     v
 }
@@ -127,16 +167,9 @@ fn store<S: Simd, const N: usize, const WHOLE: bool>(
     row: &mut [f32],
     at: usize,
 ) {
-    if WHOLE {
-        let row = &mut row[at..][..N * S::LANES];
-        for n in 0..N {
-            s.store(v[n], &mut row[n * S::LANES..]);
-        }
-    } else {
-        let rest = &mut row[at..];
-        let mut padded = [0f32; 16];
-        s.store(v[0], &mut padded);
-        rest.copy_from_slice(&padded[..rest.len()]);
+    let span = span_mut::<S, N, WHOLE>(row, at);
+    for n in 0..N {
+        put::<S, WHOLE>(s, v[n], span, n);
     }
 }
 
@@ -193,12 +226,13 @@ fn advance<S: Simd, const N: usize, const WHOLE: bool>(
     let mut sums = [s.splat(0.0); N];
     for (i, state) in state.chunks_exact_mut(values).enumerate() {
         let (decay, k, q) = (s.splat(decay.0[i * decay.1]), s.splat(k[i]), s.splat(q[i]));
-        let mut x = load::<S, N, WHOLE>(s, state, at);
+        let state = span_mut::<S, N, WHOLE>(state, at);
         for n in 0..N {
-            x[n] = s.fma(k, v[n], s.mul(decay, x[n]));
-            sums[n] = s.fma(q, x[n], sums[n]);
+            let faded = s.mul(decay, get::<S, WHOLE>(s, state, n));
+            let x = s.fma(k, v[n], faded);
+            sums[n] = s.fma(q, x, sums[n]);
+            put::<S, WHOLE>(s, x, state, n);
         }
-        store::<S, N, WHOLE>(s, x, state, at);
     }
     sums
 }

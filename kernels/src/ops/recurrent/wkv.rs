@@ -2,7 +2,7 @@
 //!
 //! The papers write a state of RWKV-7 as `[values][keys]`; here both have `[keys][values]`.
 
-use super::{Columns, Head, Output, in_all_columns, load, row, store};
+use super::{Columns, Head, Output, get, in_all_columns, load, put, row, span, span_mut, store};
 use crate::isa::float::{Floats, Rows, Simd};
 
 /// The inputs of [`wkv6`].
@@ -55,13 +55,12 @@ impl Columns for Work<'_, '_, Wkv6<'_>> {
             for (i, state) in self.state.chunks_exact_mut(values).enumerate() {
                 let (r, w, k) = (s.splat(r[i]), s.splat(w[i]), s.splat(k[i]));
                 let u = s.splat(x.u[i]);
-                let mut x = load::<S, N, WHOLE>(s, state, at);
+                let state = span_mut::<S, N, WHOLE>(state, at);
                 for n in 0..N {
-                    let kv = s.mul(k, v[n]);
-                    sums[n] = s.fma(r, s.fma(u, kv, x[n]), sums[n]);
-                    x[n] = s.fma(w, x[n], kv);
+                    let (x, kv) = (get::<S, WHOLE>(s, state, n), s.mul(k, v[n]));
+                    sums[n] = s.fma(r, s.fma(u, kv, x), sums[n]);
+                    put::<S, WHOLE>(s, s.fma(w, x, kv), state, n);
                 }
-                store::<S, N, WHOLE>(s, x, state, at);
             }
             store::<S, N, WHOLE>(s, sums, self.out.row(token, values), at);
         }
@@ -74,23 +73,25 @@ impl Columns for Work<'_, '_, Wkv7<'_>> {
         let (x, keys, values) = (&self.x, self.head.keys, self.head.values);
         for token in 0..self.head.tokens {
             let [r, w, k, a, b] = [x.r, x.w, x.k, x.a, x.b].map(|rows| row(rows, token, keys));
-            let v = load::<S, N, WHOLE>(s, row(x.v, token, values), at);
+            let v = span::<S, N, WHOLE>(row(x.v, token, values), at);
             let mut found = [s.splat(0.0); N];
             for (i, state) in self.state.chunks_exact(values).enumerate() {
-                let state = load::<S, N, WHOLE>(s, state, at);
+                let (a, state) = (s.splat(a[i]), span::<S, N, WHOLE>(state, at));
                 for n in 0..N {
-                    found[n] = s.fma(s.splat(a[i]), state[n], found[n]);
+                    found[n] = s.fma(a, get::<S, WHOLE>(s, state, n), found[n]);
                 }
             }
             let mut sums = [s.splat(0.0); N];
             for (i, state) in self.state.chunks_exact_mut(values).enumerate() {
                 let (r, w, k, b) = (s.splat(r[i]), s.splat(w[i]), s.splat(k[i]), s.splat(b[i]));
-                let mut x = load::<S, N, WHOLE>(s, state, at);
+                let state = span_mut::<S, N, WHOLE>(state, at);
                 for n in 0..N {
-                    x[n] = s.fma(b, found[n], s.fma(k, v[n], s.mul(w, x[n])));
-                    sums[n] = s.fma(r, x[n], sums[n]);
+                    let faded = s.mul(w, get::<S, WHOLE>(s, state, n));
+                    let v = get::<S, WHOLE>(s, v, n);
+                    let x = s.fma(b, found[n], s.fma(k, v, faded));
+                    sums[n] = s.fma(r, x, sums[n]);
+                    put::<S, WHOLE>(s, x, state, n);
                 }
-                store::<S, N, WHOLE>(s, x, state, at);
             }
             store::<S, N, WHOLE>(s, sums, self.out.row(token, values), at);
         }
