@@ -191,6 +191,12 @@ impl<W: Columns> Kernel for All<'_, W> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let mut at = 0;
+        // The 128 values of common heads at once, so that whole rows of the state are read in their order: AVX-512 has the
+        // registers.
+        while S::LANES == 16 && self.width - at >= 8 * S::LANES {
+            self.work.columns::<S, 8, true>(s, at);
+            at += 8 * S::LANES;
+        }
         // Four running sums hide most of the time that a multiply-add takes.
         while self.width - at >= 4 * S::LANES {
             self.work.columns::<S, 4, true>(s, at);

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub const TOKENS: usize = 7;
 
 /// Keys and values of heads: whole vectors, parts of one, both, and the sizes of real models.
-pub const HEADS: [(usize, usize); 7] = [
+pub const HEADS: [(usize, usize); 8] = [
     (1, 1),
     (3, 5),
     (8, 16),
@@ -18,6 +18,7 @@ pub const HEADS: [(usize, usize); 7] = [
     (40, 79),
     (64, 64),
     (128, 128),
+    (16, 217),
 ];
 
 /// Rows of numbers, one for each token, a little apart.
