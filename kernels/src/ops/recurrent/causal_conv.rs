@@ -1,7 +1,8 @@
 //! The short convolution over time before a recurrent layer (Mamba, arXiv:2312.00752; LFM2, Kimi Linear): each channel with
 //! weights of its own, over the present token and the few before it.
 
-use super::{Columns, Output, get, in_all_columns, load, row, span, store};
+use super::columns::{Columns, get, in_all_columns, load, span, store};
+use super::{Output, row};
 use crate::isa::float::{Floats, Rows, Simd};
 
 /// The weights of [`causal_conv`].

@@ -1,7 +1,8 @@
 //! The gated delta rule: Gated DeltaNet (arXiv:2412.06464; Qwen3-Next), where a token has one decay, and Kimi Delta
 //! Attention (arXiv:2510.26692), where each key channel has its own.
 
-use super::{Columns, Decay, Head, Output, advance, get, in_all_columns, load, row, span, store};
+use super::columns::{Columns, advance, get, in_all_columns, load, span, store};
+use super::{Decay, Head, Output, row};
 use crate::isa::float::{Floats, Rows, Simd};
 
 /// The inputs of [`gated_delta`].

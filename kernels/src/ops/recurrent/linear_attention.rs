@@ -1,7 +1,8 @@
 //! Linear attention with a decay: lightning attention (MiniMax-01, arXiv:2501.08313), retention (arXiv:2307.08621), gated
 //! linear attention (arXiv:2312.06635).
 
-use super::{Columns, Decay, Head, Output, advance, in_all_columns, load, row, store};
+use super::columns::{Columns, advance, in_all_columns, load, store};
+use super::{Decay, Head, Output, row};
 use crate::isa::float::{Floats, Rows, Simd};
 
 /// The inputs of [`linear_attention`].

@@ -1,6 +1,7 @@
 //! The selective scan of Mamba (arXiv:2312.00752): every channel has a state of its own.
 
-use super::{Output, load, row, store};
+use super::columns::{load, store};
+use super::{Output, row};
 use crate::isa::float::{Floats, Kernel, Rows, Simd};
 use crate::ops::exp::exp;
 

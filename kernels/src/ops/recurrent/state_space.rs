@@ -1,7 +1,8 @@
 //! The state space layer of Mamba-2 (arXiv:2405.21060).
 
+use super::columns::{Columns, advance, in_all_columns, load, store};
 use super::decay::factor;
-use super::{Columns, Head, Output, advance, in_all_columns, load, row, store};
+use super::{Head, Output, row};
 use crate::isa::float::{Floats, Rows, Simd};
 
 /// The inputs of [`state_space`]. Rows of `b` and `c` belong to the head's group.

@@ -2,6 +2,7 @@
 //! same bits with AVX2 and AVX-512.
 
 use super::*;
+use crate::isa::float::Floats;
 use crate::pool::{Grid, Team};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
