@@ -1,4 +1,5 @@
 //! The operations between matrix products, `ops/<name>/<float instructions>`, on a vector of 4,096; rates are bytes of it.
+//! Recurrences, `recurrent/<name>/<tokens>/<float instructions>`, on one head; rates are bytes of its state and token.
 //! Walks the float instructions that this CPU has.
 
 use std::hint::black_box;
@@ -6,7 +7,10 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gristmill_benches::rates::{Rates, criterion};
 use gristmill_benches::values;
-use gristmill_kernels::isa::float::Floats;
+use gristmill_kernels::isa::float::{Floats, Rows};
+use gristmill_kernels::ops::recurrent::{
+    Decay, Delta, Head, RowsMut, StateSpace, gated_delta, state_space,
+};
 use gristmill_kernels::ops::{self, Activation, RopeOptions, RopePairing, RopeTable};
 
 const WIDTH: usize = 4096;
@@ -61,9 +65,76 @@ fn operations(c: &mut Criterion<Rates>) {
     }
 }
 
+/// Keys and values of a head with a state.
+const STATE: (usize, usize) = (128, 128);
+
+fn recurrences(c: &mut Criterion<Rates>) {
+    let (keys, values_of) = STATE;
+    let mut group = c.benchmark_group("recurrent");
+    for tokens in [1, 64] {
+        // Small keys and decays below one: the state stays finite however often the tokens come.
+        let small: Vec<f32> = values(tokens * keys).iter().map(|x| x * 0.05).collect();
+        let fading = vec![0.97; tokens];
+        let (x, one) = (
+            Rows {
+                data: &small,
+                width: keys,
+            },
+            Rows {
+                data: &fading,
+                width: 1,
+            },
+        );
+        let head = Head {
+            tokens,
+            keys,
+            values: values_of,
+        };
+        let delta = Delta {
+            q: x,
+            k: x,
+            v: x,
+            decay: Decay::PerToken(one),
+            beta: one,
+            scale: 0.1,
+        };
+        let space = StateSpace {
+            x,
+            dt: one,
+            b: x,
+            c: x,
+            a: -0.1,
+            d: 1.0,
+        };
+        let mut state = vec![0.0; keys * values_of];
+        let mut out = vec![0.0; tokens * values_of];
+        group.throughput(Throughput::Bytes(4 * (tokens * keys * values_of) as u64));
+        for floats in Floats::all() {
+            let name = floats.name();
+            let mut run = |kind: &str, work: &dyn Fn(&mut [f32], &mut RowsMut<'_>)| {
+                group.bench_function(format!("{kind}/{tokens}/{name}"), |b| {
+                    b.iter(|| {
+                        let mut out = RowsMut {
+                            data: black_box(&mut out),
+                            width: values_of,
+                        };
+                        work(black_box(&mut state), &mut out);
+                    });
+                });
+            };
+            run("gated_delta", &|state, out| {
+                gated_delta(floats, head, delta, state, out);
+            });
+            run("state_space", &|state, out| {
+                state_space(floats, head, space, state, out);
+            });
+        }
+    }
+}
+
 criterion_group! {
     name = benches;
     config = criterion();
-    targets = operations
+    targets = operations, recurrences
 }
 criterion_main!(benches);

@@ -1,5 +1,6 @@
-//! RMSNorm (arXiv:1910.07467) and LayerNorm (arXiv:1607.06450) of one row.
+//! RMSNorm (arXiv:1910.07467) and LayerNorm (arXiv:1607.06450) of one row, and rows of length one.
 
+use super::elementwise::map;
 use crate::isa::float::{Floats, Kernel, Simd};
 
 /// `Σ x`, or `Σ (x - center)²`, in four chains of eight lanes; one fixed order for a length, the same on
@@ -128,6 +129,38 @@ pub fn layer_norm(
     });
 }
 
+struct L2Norm<'a> {
+    x: &'a mut [f32],
+    width: usize,
+    epsilon: f32,
+}
+
+impl Kernel for L2Norm<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for row in self.x.chunks_exact_mut(self.width) {
+            let length = sum::<S::Eight, true>(s.eight(), row, 0.0).sqrt();
+            let factor = s.splat(1.0 / length.max(self.epsilon));
+            map!(s, row, |x| s.mul(x, factor));
+        }
+    }
+}
+
+/// `x = x / max(‖x‖, epsilon)` for each row of `width` values: queries and keys of the delta rule. The epsilon bounds the
+/// length from below, it isn't added to the squares.
+///
+/// # Panics
+/// If `x` is not a whole number of rows.
+pub fn l2_norm(with: Floats, x: &mut [f32], width: usize, epsilon: f32) {
+    assert!(
+        width > 0 && x.len().is_multiple_of(width),
+        "{} values are no rows of {width}",
+        x.len()
+    );
+    with.run(L2Norm { x, width, epsilon });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +204,26 @@ mod tests {
                     assert!((f64::from(rms[i]) - want).abs() < 2e-6, "{n} {i}");
                     let want = (x - mean) / (variance + 1e-5).sqrt() * w + b;
                     assert!((f64::from(layer[i]) - want).abs() < 5e-6, "{n} {i}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_length_one() {
+        for with in Floats::all() {
+            for width in [1, 7, 16, 33, 128] {
+                let x: Vec<f32> = (0..3 * width)
+                    .map(|i| (i as f32 * 0.37).sin() * if i < width { 1e-4 } else { 2.0 })
+                    .collect();
+                let mut got = x.clone();
+                l2_norm(with, &mut got, width, 0.01);
+                for (x, got) in x.chunks_exact(width).zip(got.chunks_exact(width)) {
+                    let squares: f64 = x.iter().map(|x| f64::from(*x).powi(2)).sum();
+                    for (x, got) in x.iter().zip(got) {
+                        let want = f64::from(*x) / squares.sqrt().max(f64::from(0.01f32));
+                        assert!((f64::from(*got) - want).abs() < 1e-6, "{width}");
+                    }
                 }
             }
         }

@@ -103,7 +103,7 @@ impl<'a, T: Element> Rows<'a, T> {
     }
 
     /// Panics unless there are `rows` rows of `width` elements.
-    fn check(self, rows: usize, width: usize) {
+    pub(crate) fn check(self, rows: usize, width: usize) {
         assert!(
             covers(self.data.len(), rows, self.width, width),
             "{rows} rows of {width}, {} apart, are more than {} elements",

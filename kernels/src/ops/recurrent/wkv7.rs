@@ -1,0 +1,131 @@
+//! Time mixing of RWKV-7 (arXiv:2503.14456), whose state lies the other way round than in the paper.
+
+use super::columns::{Columns, get, in_all_columns, put, span, span_mut, store};
+use super::{Head, Output, row};
+use crate::isa::float::{Floats, Rows, Simd};
+
+/// The inputs of [`wkv7`].
+#[derive(Clone, Copy, Debug)]
+pub struct Wkv7<'a> {
+    /// Receptance, rows of `keys` elements.
+    pub r: Rows<'a, f32>,
+    /// Decay factors, rows of `keys` elements.
+    pub w: Rows<'a, f32>,
+    /// Keys, rows of `keys` elements.
+    pub k: Rows<'a, f32>,
+    /// Values, rows of `values` elements.
+    pub v: Rows<'a, f32>,
+    /// What is looked up in the state, rows of `keys` elements; a model gives its negated removal keys.
+    pub a: Rows<'a, f32>,
+    /// Where what was looked up is written, rows of `keys` elements.
+    pub b: Rows<'a, f32>,
+}
+
+struct Work<'a, 'o> {
+    head: Head,
+    x: Wkv7<'a>,
+    state: &'a mut [f32],
+    out: &'a mut (dyn Output + 'o),
+}
+
+impl Columns for Work<'_, '_> {
+    #[inline(always)]
+    fn columns<S: Simd, const N: usize, const WHOLE: bool>(&mut self, s: S, at: usize) {
+        let (x, keys, values) = (&self.x, self.head.keys, self.head.values);
+        for token in 0..self.head.tokens {
+            let [r, w, k, a, b] = [x.r, x.w, x.k, x.a, x.b].map(|rows| row(rows, token, keys));
+            let v = span::<S, N, WHOLE>(row(x.v, token, values), at);
+            let mut found = [s.splat(0.0); N];
+            for (i, state) in self.state.chunks_exact(values).enumerate() {
+                let (a, state) = (s.splat(a[i]), span::<S, N, WHOLE>(state, at));
+                for n in 0..N {
+                    found[n] = s.fma(a, get::<S, WHOLE>(s, state, n), found[n]);
+                }
+            }
+            let mut sums = [s.splat(0.0); N];
+            for (i, state) in self.state.chunks_exact_mut(values).enumerate() {
+                let (r, w, k, b) = (s.splat(r[i]), s.splat(w[i]), s.splat(k[i]), s.splat(b[i]));
+                let state = span_mut::<S, N, WHOLE>(state, at);
+                for n in 0..N {
+                    let faded = s.mul(w, get::<S, WHOLE>(s, state, n));
+                    let v = get::<S, WHOLE>(s, v, n);
+                    let x = s.fma(b, found[n], s.fma(k, v, faded));
+                    sums[n] = s.fma(r, x, sums[n]);
+                    put::<S, WHOLE>(s, x, state, n);
+                }
+            }
+            store::<S, N, WHOLE>(s, sums, self.out.row(token, values), at);
+        }
+    }
+}
+
+/// For each token `S = diag(w) S + b ⊗ (Sᵀ a) + k ⊗ v`, `out = Sᵀ r`, for one head. The state is `[keys][values]`.
+///
+/// # Panics
+/// If a slice doesn't hold what the shape asks for.
+pub fn wkv7(with: Floats, head: Head, x: Wkv7<'_>, state: &mut [f32], out: &mut dyn Output) {
+    head.check(state, out);
+    for rows in [x.r, x.w, x.k, x.a, x.b] {
+        rows.check(head.tokens, head.keys);
+    }
+    x.v.check(head.tokens, head.values);
+    let mut work = Work {
+        head,
+        x,
+        state,
+        out,
+    };
+    in_all_columns(with, head.values, &mut work);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::recurrent::tests::{HEADS, Values, check};
+
+    #[test]
+    fn agrees_with_f64() {
+        for (keys, values) in HEADS {
+            let small = 1.0 / (keys as f32).sqrt();
+            let [r, k] = [1, 2].map(|seed| Values::new(seed, keys, 1.0));
+            let [a, b] = [3, 4].map(|seed| Values::new(seed, keys, small));
+            let v = Values::new(5, values, 1.0);
+            let w = Values::positive(6, keys);
+            check(
+                (values, keys * values),
+                |state, token, out| {
+                    for j in 0..values {
+                        let found: f64 = (0..keys)
+                            .map(|i| a.get(token, i) * state[i * values + j])
+                            .sum();
+                        for i in 0..keys {
+                            let x = &mut state[i * values + j];
+                            *x = *x * w.get(token, i)
+                                + k.get(token, i) * v.get(token, j)
+                                + b.get(token, i) * found;
+                            out[j] += *x * r.get(token, i);
+                        }
+                    }
+                },
+                |with, tokens, state, out| {
+                    let first = tokens.start;
+                    let x = Wkv7 {
+                        r: r.from(first),
+                        w: w.from(first),
+                        k: k.from(first),
+                        v: v.from(first),
+                        a: a.from(first),
+                        b: b.from(first),
+                    };
+                    let tokens = tokens.len();
+                    let head = Head {
+                        tokens,
+                        keys,
+                        values,
+                    };
+                    wkv7(with, head, x, state, out);
+                },
+            );
+        }
+    }
+}
