@@ -11,6 +11,7 @@ use crate::gemm::{self, Hands};
 use crate::isa::float::Floats;
 use crate::isa::{Isa, Ready};
 use crate::matrix::Matrix;
+use crate::ops::recurrent::Output;
 use crate::ops::{self, Activation};
 use crate::pool::{Grid, MAX_THREADS, Team, performance_cores};
 use crate::product::{FEW_COLUMNS, Product};
@@ -225,6 +226,23 @@ impl Compute {
         let grid = Grid::new(out, rows, piece.max(1));
         self.team.strips(limit, &mut [grid], |_, mut strip| {
             f(strip.first(), strip.column(0))
+        });
+    }
+
+    /// Cuts each of the `n` rows of `out` into pieces of `piece` values (heads), and calls `f(number, rows)` for each piece,
+    /// which it has of all rows.
+    pub fn heads(
+        &self,
+        n: usize,
+        piece: usize,
+        out: &mut [f32],
+        f: impl Fn(usize, &mut dyn Output) + Sync,
+    ) {
+        let rows = out.len() / n.max(1);
+        let grid = Grid::new(out, rows, piece.max(1));
+        let limit = self.threads_for(n);
+        self.team.strips(limit, &mut [grid], |_, mut strip| {
+            f(strip.first() / piece.max(1), &mut strip);
         });
     }
 

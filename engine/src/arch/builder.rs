@@ -272,6 +272,13 @@ impl<'a> Builder<'a> {
         self.head.norm = HeadNorm::Given(norm);
     }
 
+    /// The norm before the output matrix has another name.
+    pub fn head_norm_named(&mut self, name: &str) -> Result<(), Error> {
+        let width = self.loader.hparams.embedding_length;
+        self.head.norm = HeadNorm::Given(Some(self.loader.norm(name, width)?));
+        Ok(())
+    }
+
     /// A bias of the output matrix has no effect.
     pub fn ignore_output_bias(&mut self) {
         self.head.ignores_bias = true;

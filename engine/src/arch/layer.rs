@@ -77,6 +77,22 @@ impl FeedForwards {
         })
     }
 
+    /// Two matrices, and experts of two matrices if the keys say so.
+    pub fn plain(
+        keys: &Keys<'_>,
+        dense: FeedForward,
+        adapt: impl Fn(Router) -> Router,
+    ) -> Result<Self, Error> {
+        let router = Router::read(keys)?.map(adapt);
+        Ok(Self {
+            experts: router.map(|router| Experts {
+                gated: false,
+                ..Experts::gated(router, dense.activation)
+            }),
+            ..Self::dense(dense)
+        })
+    }
+
     /// What a layer adds up: its feed-forward, or its experts and the shared one.
     pub fn branches(
         &self,

@@ -6,7 +6,8 @@ use gristmill_kernels::ops::{Activation, RopePairing};
 use super::{Architecture, Builder, FeedForwards, Layer};
 use crate::error::Error;
 use crate::layers::{
-    Attention, FeedForward, HeadNorms, Matrix, RopeSpec, Router, Step, Temperature, YarnNumbers,
+    Attention, FeedForward, Gating, HeadNorms, Matrix, RopeSpec, Router, Step, Temperature,
+    YarnNumbers,
 };
 
 pub static LLAMA: Architecture = Architecture::new(
@@ -22,6 +23,7 @@ pub static MISTRAL3: Architecture = Architecture::new(
     "Mistral Small and Medium 3, Ministral 3",
     mistral3,
 );
+pub static LLAMA4: Architecture = Architecture::new("llama4", "Llama 4 Scout and Maverick", llama4);
 pub static ARCEE: Architecture = Architecture::new("arcee", "Arcee AFM", arcee);
 pub static MAINCODER: Architecture = Architecture::new("maincoder", "Maincoder", maincoder);
 pub static DECI: Architecture =
@@ -63,6 +65,32 @@ fn mistral3(b: &mut Builder<'_>) -> Result<(), Error> {
     )?;
     layer.attention.temperature = Temperature::read(&b.keys, b.original_context()?)?;
     b.repeat(|_| layer)
+}
+
+/// Three of four layers have rotary positions and see the chunk they are in; in the others queries grow with their position
+/// instead. The experts' weights are for what they are given.
+fn llama4(b: &mut Builder<'_>) -> Result<(), Error> {
+    const MAVERICK: usize = 128;
+    let experts = b.keys.opt_number("expert_count")?;
+    let mut layer = layer(b, spec())?;
+    if let Some(experts) = &mut layer.feed_forward.experts {
+        experts.weigh_inputs = true;
+        experts.router.gating = Gating::Sigmoid;
+        experts.router.normalise = false;
+    }
+    let mut without = layer;
+    layer.attention.chunk = Some(8192);
+    if experts != Some(MAVERICK) {
+        layer.attention.norms = HeadNorms::Plain;
+        layer.attention.norms_after_rope = true;
+    }
+    without.attention.rope = None;
+    without.attention.temperature = Some(Temperature {
+        scale: 0.1,
+        length: 8192,
+        offset: 1,
+    });
+    b.repeat(|number| if number % 4 == 3 { without } else { layer })
 }
 
 /// Two matrices and a squared ReLU.

@@ -5,7 +5,7 @@ use gristmill_kernels::ops::{Activation, RopePairing};
 
 use super::{Architecture, Builder, FeedForwards, Layer, Norms};
 use crate::error::Error;
-use crate::layers::{Attention, Gating, HeadNorms, NormKind, RopeSpec, Router};
+use crate::layers::{Attention, Gating, HeadNorms, NormKind, RopeSpec, Router, Step, YarnNumbers};
 
 pub static DEEPSEEK: Architecture = Architecture::new("deepseek", "DeepSeek-MoE 16B", deepseek);
 pub static BAILINGMOE: Architecture =
@@ -26,6 +26,9 @@ pub static HUNYUAN_VL: Architecture =
 pub static HY_V3: Architecture = Architecture::new("hy_v3", "Hunyuan 3", hy_v3);
 pub static MINIMAX_M2: Architecture = Architecture::new("minimax-m2", "MiniMax M2", minimax_m2);
 pub static DBRX: Architecture = Architecture::new("dbrx", "DBRX", dbrx);
+
+pub static ARCTIC: Architecture = Architecture::new("arctic", "Snowflake Arctic", arctic);
+pub static GROK: Architecture = Architecture::new("grok", "Grok 1 and 2", grok);
 
 fn layer(
     b: &mut Builder<'_>,
@@ -106,4 +109,75 @@ fn dbrx(b: &mut Builder<'_>) -> Result<(), Error> {
     layer.attention.clamp = b.clamp()?;
     layer.feed_forward_norms = Norms::Before("attn_output_norm");
     b.repeat(|_| layer)
+}
+
+/// A feed-forward, and beside it experts that see what attention saw.
+fn arctic(b: &mut Builder<'_>) -> Result<(), Error> {
+    let rope = b.rope(RopeSpec::new(RopePairing::Interleaved))?;
+    let feed_forward = FeedForwards::gated(&b.keys, Activation::Silu, normalised)?;
+    for layer in b.layers() {
+        let norm = Norms::Before("attn_norm");
+        let attention = b.between(layer, norm, Attention::rotated(rope))?;
+        b.step(Step {
+            keeps: true,
+            ..Step::new([attention])
+        });
+        let mut branches = feed_forward.branches(b, layer, Norms::Before("ffn_norm_exps"))?;
+        for branch in &mut branches {
+            branch.sees_kept = true;
+        }
+        let norm = Norms::Before("ffn_norm");
+        branches.push(b.between(layer, norm, feed_forward.dense)?);
+        b.step(Step::new(branches));
+    }
+    Ok(())
+}
+
+/// Norms around each part, bounds on scores and on the router's outputs; a feed-forward beside the experts, each with half
+/// of the strength.
+fn grok(b: &mut Builder<'_>) -> Result<(), Error> {
+    let rope = b.rope(RopeSpec {
+        yarn: YarnNumbers::Keys,
+        ..RopeSpec::new(RopePairing::Halves)
+    })?;
+    let attention = Attention {
+        softcap: b.keys.opt_f32("attn_logit_softcapping")?,
+        scale: b.keys.opt_f32("attention.output_scale")?,
+        ..Attention::rotated(rope)
+    };
+    let softcap = b.keys.opt_f32("router_logit_softcapping")?;
+    let adapt = |router| Router {
+        softcap,
+        ..normalised(router)
+    };
+    let feed_forward = FeedForwards::gated(&b.keys, Activation::Gelu, adapt)?;
+    let embedding = b.keys.opt_f32("embedding_scale")?;
+    b.scale_embeddings(embedding.unwrap_or(78.383_67));
+    let logits = b.keys.opt_f32("logit_scale")?;
+    b.scale_logits(logits.unwrap_or(0.577_350_3));
+    b.softcap_logits("final_logit_softcapping")?;
+    for layer in b.layers() {
+        let norms = Norms::Around("attn_norm", "attn_output_norm");
+        let attention = b.between(layer, norms, attention)?;
+        b.step(Step::new([attention]));
+        let before = Norms::Before("ffn_norm");
+        let mut branches = feed_forward.branches(b, layer, before)?;
+        if b.has(layer, "ffn_up.weight") {
+            branches.push(b.between(layer, before, feed_forward.dense)?);
+            for branch in &mut branches {
+                branch.scale = std::f32::consts::FRAC_1_SQRT_2;
+            }
+        }
+        let joint = if b.has(layer, "layer_output_norm.weight") {
+            "layer_output_norm"
+        } else {
+            "post_ffw_norm"
+        };
+        let joint = b.norm(layer, joint)?;
+        b.step(Step {
+            joint: Some(joint),
+            ..Step::new(branches)
+        });
+    }
+    Ok(())
 }

@@ -19,6 +19,7 @@ mod mixtures;
 mod olmo;
 mod phi;
 mod qwen;
+mod recurrent;
 mod windows;
 
 pub use builder::Builder;
@@ -60,6 +61,7 @@ impl std::fmt::Debug for Architecture {
 pub static ARCHS: &[&Architecture] = &[
     &windows::AFMOE,
     &llama::ARCEE,
+    &mixtures::ARCTIC,
     &gated::BAICHUAN,
     &mixtures::BAILINGMOE,
     &mixtures::BAILINGMOE2,
@@ -81,6 +83,7 @@ pub static ARCHS: &[&Architecture] = &[
     &windows::EXAONE_MOE,
     &gated::EXAONE4,
     &gpt::FALCON,
+    &recurrent::FALCON_H1,
     &gemma::GEMMA,
     &gemma::GEMMA2,
     &gemma::GEMMA3,
@@ -91,7 +94,9 @@ pub static ARCHS: &[&Architecture] = &[
     &gpt::GPTNEOX,
     &granite::GRANITE,
     &granite::GRANITE_SWA,
+    &granite::GRANITEHYBRID,
     &granite::GRANITEMOE,
+    &mixtures::GROK,
     &mixtures::HUNYUAN_DENSE,
     &mixtures::HUNYUAN_MOE,
     &mixtures::HUNYUAN_VL,
@@ -99,9 +104,16 @@ pub static ARCHS: &[&Architecture] = &[
     &llama::INTERNLM2,
     &gated::JAIS,
     &gpt::JAIS2,
+    &recurrent::JAMBA,
+    &recurrent::KIMI_LINEAR,
     &windows::LAGUNA,
+    &recurrent::LFM2,
+    &recurrent::LFM2MOE,
     &llama::LLAMA,
+    &llama::LLAMA4,
     &llama::MAINCODER,
+    &recurrent::MAMBA,
+    &recurrent::MAMBA2,
     &windows::MELLUM,
     &windows::MIMO2,
     &granite::MINICPM,
@@ -113,6 +125,8 @@ pub static ARCHS: &[&Architecture] = &[
     &windows::MUSE_GLIMMER,
     &llama::NANBEIGE,
     &gpt::NEMOTRON,
+    &recurrent::NEMOTRON_H,
+    &recurrent::NEMOTRON_H_MOE,
     &olmo::OLMO,
     &olmo::OLMO2,
     &qwen::OLMOE,
@@ -130,7 +144,10 @@ pub static ARCHS: &[&Architecture] = &[
     &qwen::QWEN2MOE,
     &qwen::QWEN2VL,
     &qwen::QWEN3,
+    &recurrent::QWEN35,
+    &recurrent::QWEN35MOE,
     &qwen::QWEN3MOE,
+    &recurrent::QWEN3NEXT,
     &qwen::QWEN3VL,
     &qwen::QWEN3VLMOE,
     &gated::REFACT,
@@ -140,6 +157,7 @@ pub static ARCHS: &[&Architecture] = &[
     &gated::STABLELM,
     &gpt::STARCODER,
     &gpt::STARCODER2,
+    &gated::TALKIE,
     &llama::XVERSE,
 ];
 

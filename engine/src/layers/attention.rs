@@ -3,7 +3,7 @@
 use gristmill_kernels::attention::Attention as Scores;
 use gristmill_kernels::ops::{self, Activation};
 
-use super::{Cost, Linear, Mixer, Norm, Pass, RopeId, cut};
+use super::{Cost, Linear, Mixer, Norm, Pass, RopeId, copy, cut};
 use crate::cache::{CacheId, CacheShape};
 use crate::error::Error;
 use crate::hparams::Keys;
@@ -37,6 +37,8 @@ pub struct Attention {
     pub sinks: Sinks,
     /// What attention gives is multiplied by this function of `attn_gate`, which has a row for each value or each head.
     pub gate: Option<Activation>,
+    /// The gate is not a matrix of its own: the rows of each head's queries in `attn_q` are followed by those of its gate.
+    pub gate_in_queries: bool,
     /// A bias of `attn_output` has no effect, as in the models' own code.
     pub ignores_output_bias: bool,
     /// Nor have biases of `attn_q`, `attn_k` and `attn_v`.
@@ -68,6 +70,8 @@ pub enum HeadNorms {
     Weighted,
     /// Of each head, without weights.
     Plain,
+    /// Of each head, with weights for queries alone.
+    WeightedQueries,
 }
 
 /// Queries at position p are multiplied by `1 + scale · ln(1 + floor((p + offset) / length))`.
@@ -161,12 +165,13 @@ impl Part for Attention {
                 return Err(at.keys().wrong("rope.dimension_count", problem));
             }
         }
+        let rows = queries * if self.gate_in_queries { 2 } else { 1 };
         let mut inputs = if at.has("attn_qkv.weight") {
-            let all = at.linear("attn_qkv", width, queries + keys + values)?;
-            all.parts([queries, keys, values])
+            let all = at.linear("attn_qkv", width, rows + keys + values)?;
+            all.parts([rows, keys, values])
         } else {
             [
-                at.linear("attn_q", width, queries)?,
+                at.linear("attn_q", width, rows)?,
                 at.linear("attn_k", width, keys)?,
                 at.linear("attn_v", width, values)?,
             ]
@@ -179,7 +184,7 @@ impl Part for Attention {
         let [query, key, value] = inputs;
         let query_norm = self.norm(at, "attn_q_norm", heads.queries, heads.key_length)?;
         let key_norm = self.norm(at, "attn_k_norm", heads.keys, heads.key_length)?;
-        let gate = if self.gate.is_some() {
+        let gate = if self.gate.is_some() && !self.gate_in_queries {
             let per_head = at.dims("attn_gate.weight").and_then(|dims| dims.get(1));
             let rows = match per_head {
                 Some(&rows) if rows == heads.queries as u64 => heads.queries,
@@ -240,9 +245,13 @@ impl Attention {
     ) -> Result<Option<Norm>, Error> {
         let weight = format!("{name}.weight");
         let kind = at.loader.norms;
+        let is_query = name == "attn_q_norm";
         match self.norms {
             HeadNorms::None => return Ok(None),
-            HeadNorms::Plain => return Ok(Some(at.loader.plain_norm(kind, length)?)),
+            HeadNorms::WeightedQueries if is_query => {}
+            HeadNorms::Plain | HeadNorms::WeightedQueries => {
+                return Ok(Some(at.loader.plain_norm(kind, length)?));
+            }
             HeadNorms::IfPresent if !at.has(&weight) => return Ok(None),
             HeadNorms::IfPresent | HeadNorms::Weighted => {}
         }
@@ -342,7 +351,11 @@ impl Mixer for SelfAttention {
     fn scratch(&self) -> usize {
         let [queries, keys, values, mixed] = self.heads.sizes();
         let normed = |norm: &Option<Norm>, size: usize| norm.as_ref().map_or(0, |_| size);
-        let gate = self.gate.as_ref().map_or(0, |gate| gate.weight.rows);
+        let gate = match &self.gate {
+            Some(gate) => gate.weight.rows,
+            None if self.spec.gate_in_queries => 3 * queries,
+            None => 0,
+        };
         queries
             + keys
             + values
@@ -364,14 +377,39 @@ impl Mixer for SelfAttention {
         let normed_queries = cut(&mut scratch, len(&self.query_norm, queries));
         let normed_keys = cut(&mut scratch, len(&self.key_norm, keys));
 
+        // Queries and their gate head by head, where they come together.
+        let split = if spec.gate_in_queries {
+            queries.len()
+        } else {
+            0
+        };
+        let both = cut(&mut scratch, 2 * split);
+        let gates = cut(&mut scratch, split);
         pass.linears(
             x,
             [
-                (&self.query, &mut **queries),
+                (
+                    &self.query,
+                    if split > 0 {
+                        &mut *both
+                    } else {
+                        &mut **queries
+                    },
+                ),
                 (&self.key, &mut **keys),
                 (&self.value, &mut **values),
             ],
         );
+        if split > 0 {
+            let (length, count) = (heads.key_length, n * heads.queries);
+            copy(count, length, (both, 2 * length), (&mut **queries, length));
+            copy(
+                count,
+                length,
+                (&both[length..], 2 * length),
+                (&mut *gates, length),
+            );
+        }
         let with = pass.compute.floats();
         if let Some(most) = spec.clamp {
             for part in [&mut *queries, keys, values] {
@@ -415,9 +453,15 @@ impl Mixer for SelfAttention {
             values: view.values,
         };
         pass.compute.attention(&attention, queries, n, mixed);
-        if let (Some(gate), Some(activation)) = (&self.gate, spec.gate) {
-            let gates = cut(&mut scratch, n * gate.weight.rows);
-            pass.linear(gate, x, gates);
+        if let Some(activation) = spec.gate {
+            let gates = match &self.gate {
+                Some(gate) => {
+                    let gates = cut(&mut scratch, n * gate.weight.rows);
+                    pass.linear(gate, x, gates);
+                    gates
+                }
+                None => gates,
+            };
             if gates.len() == mixed.len() {
                 ops::gated(with, activation, gates, mixed);
                 mixed.copy_from_slice(gates);

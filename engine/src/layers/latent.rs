@@ -8,7 +8,7 @@
 use gristmill_kernels::attention::Attention as Scores;
 use gristmill_kernels::{Product, ops};
 
-use super::{Cost, Linear, Mixer, Norm, Pass, RopeId, Temperature, Tensor, cut};
+use super::{Cost, Linear, Mixer, Norm, Pass, RopeId, Temperature, Tensor, copy, cut};
 use crate::cache::{CacheId, CacheShape};
 use crate::error::Error;
 use crate::load::{LayerTensors, Part};
@@ -144,14 +144,6 @@ impl Part for LatentAttention {
             widths,
             spec: self,
         }))
-    }
-}
-
-/// Copies `count` pieces of `size` values, the steps apart.
-fn copy(count: usize, size: usize, from: (&[f32], usize), to: (&mut [f32], usize)) {
-    let pieces = from.0.chunks(from.1).zip(to.0.chunks_mut(to.1));
-    for (from, to) in pieces.take(count) {
-        to[..size].copy_from_slice(&from[..size]);
     }
 }
 

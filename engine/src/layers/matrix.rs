@@ -1,4 +1,6 @@
-//! A single matrix.
+//! The simplest functions: a single matrix, and a factor.
+
+use gristmill_kernels::ops;
 
 use super::{Cost, Linear, Mixer, Pass};
 use crate::error::Error;
@@ -32,5 +34,37 @@ impl Mixer for Product {
 
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], _: &mut [f32]) {
         pass.linear(&self.0, x, out);
+    }
+}
+
+/// A factor, the tensor of this name.
+#[derive(Debug, Clone, Copy)]
+pub struct Factor(pub &'static str);
+
+impl Part for Factor {
+    fn load(self, at: &mut LayerTensors<'_, '_>) -> Result<Box<dyn Mixer>, Error> {
+        let factor = at.vector(&format!("{}.weight", self.0), 1)?;
+        Ok(Box::new(Scaled(factor[0])))
+    }
+}
+
+struct Scaled(f32);
+
+impl Mixer for Scaled {
+    fn scratch(&self) -> usize {
+        0
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+
+    fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], _: &mut [f32]) {
+        out.copy_from_slice(x);
+        ops::scale(pass.compute.floats(), out, self.0);
     }
 }

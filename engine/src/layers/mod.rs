@@ -4,11 +4,15 @@
 //! for the rows that are wanted. Parts hold handles to tensors, never their bytes; all buffers are given to them.
 
 mod attention;
+mod conv;
 mod decoder;
+mod delta_attention;
+mod delta_net;
 mod experts;
 mod feed_forward;
 mod latent;
 mod linear;
+mod mamba;
 mod matrix;
 mod norm;
 mod rope;
@@ -16,12 +20,16 @@ mod router;
 mod step;
 
 pub use attention::{Attention, HeadNorms, Sinks, Temperature};
+pub use conv::ShortConv;
 pub use decoder::{Buffers, Decoder, Embedding, Head};
+pub use delta_attention::DeltaAttention;
+pub use delta_net::DeltaNet;
 pub use experts::Experts;
 pub use feed_forward::FeedForward;
 pub use latent::LatentAttention;
 pub use linear::{Linear, Tensor};
-pub use matrix::Matrix;
+pub use mamba::{Mamba, Mamba2};
+pub use matrix::{Factor, Matrix};
 pub use norm::{Norm, NormKind};
 pub use rope::{LongFactors, Rope, RopeId, RopeSpec, Scaling, YarnNumbers};
 pub use router::{Gating, Router};
@@ -140,4 +148,12 @@ fn cut<'s>(scratch: &mut &'s mut [f32], len: usize) -> &'s mut [f32] {
     let (head, tail) = std::mem::take(scratch).split_at_mut(len);
     *scratch = tail;
     head
+}
+
+/// Copies `count` pieces of `size` values, the steps apart.
+fn copy(count: usize, size: usize, from: (&[f32], usize), to: (&mut [f32], usize)) {
+    let pieces = from.0.chunks(from.1).zip(to.0.chunks_mut(to.1));
+    for (from, to) in pieces.take(count) {
+        to[..size].copy_from_slice(&from[..size]);
+    }
 }
