@@ -348,7 +348,7 @@ impl SelfAttention {
 }
 
 impl Mixer for SelfAttention {
-    fn scratch(&self) -> usize {
+    fn scratch(&self, rows: usize) -> usize {
         let [queries, keys, values, mixed] = self.heads.sizes();
         let normed = |norm: &Option<Norm>, size: usize| norm.as_ref().map_or(0, |_| size);
         let gate = match &self.gate {
@@ -356,13 +356,15 @@ impl Mixer for SelfAttention {
             None if self.spec.gate_in_queries => 3 * queries,
             None => 0,
         };
-        queries
-            + keys
-            + values
-            + mixed
-            + gate
-            + normed(&self.query_norm, queries)
-            + normed(&self.key_norm, keys)
+        rows.saturating_mul(
+            queries
+                + keys
+                + values
+                + mixed
+                + gate
+                + normed(&self.query_norm, queries)
+                + normed(&self.key_norm, keys),
+        )
     }
 
     fn cost(&self) -> Cost {

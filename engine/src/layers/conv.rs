@@ -95,8 +95,8 @@ impl Part for ShortConv {
 }
 
 impl Mixer for GatedConv {
-    fn scratch(&self) -> usize {
-        4 * self.output.weight.cols
+    fn scratch(&self, rows: usize) -> usize {
+        rows.saturating_mul(4 * self.output.weight.cols)
     }
 
     fn cost(&self) -> Cost {

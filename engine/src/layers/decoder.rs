@@ -63,7 +63,9 @@ impl Decoder {
     /// f32 values that [`Self::buffers`] takes.
     pub fn buffer_values(&self, batch: usize) -> usize {
         let rows = 3 + usize::from(self.has_branches()) + usize::from(self.keeps());
-        batch.saturating_mul(rows * self.width() + self.scratch())
+        batch
+            .saturating_mul(rows * self.width())
+            .saturating_add(self.scratch(batch))
     }
 
     /// Whether a step has several branches.
@@ -98,9 +100,9 @@ impl Decoder {
         self.steps.len() - local.count()
     }
 
-    fn scratch(&self) -> usize {
+    fn scratch(&self, rows: usize) -> usize {
         let branches = self.steps.iter().flat_map(|step| &step.branches);
-        branches.map(|b| b.mixer.scratch()).max().unwrap_or(0)
+        branches.map(|b| b.mixer.scratch(rows)).max().unwrap_or(0)
     }
 
     /// Buffers for batches of up to `batch` tokens.
@@ -112,7 +114,7 @@ impl Decoder {
             out: rows(true),
             other: rows(self.has_branches()),
             kept: rows(self.keeps()),
-            scratch: vec![0.0; batch * self.scratch()],
+            scratch: vec![0.0; self.scratch(batch)],
         }
     }
 

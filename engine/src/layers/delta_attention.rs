@@ -99,8 +99,8 @@ impl KimiDelta {
 }
 
 impl Mixer for KimiDelta {
-    fn scratch(&self) -> usize {
-        8 * self.heads * self.length + self.length + self.heads
+    fn scratch(&self, rows: usize) -> usize {
+        rows.saturating_mul(8 * self.heads * self.length + self.length + self.heads)
     }
 
     fn cost(&self) -> Cost {

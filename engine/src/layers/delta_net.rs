@@ -170,7 +170,7 @@ impl Part for DeltaNet {
 }
 
 impl Mixer for GatedDeltaNet {
-    fn scratch(&self) -> usize {
+    fn scratch(&self, rows: usize) -> usize {
         let Sizes {
             keys,
             values,
@@ -179,7 +179,7 @@ impl Mixer for GatedDeltaNet {
         } = self.sizes;
         let channels = 2 * keys * key_length + values * value_length;
         let together = self.inputs.scratch().max(self.rates.scratch());
-        2 * channels + 3 * values * value_length + 2 * values + together
+        rows.saturating_mul(2 * channels + 3 * values * value_length + 2 * values + together)
     }
 
     fn cost(&self) -> Cost {

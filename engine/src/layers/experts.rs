@@ -203,9 +203,71 @@ impl MixtureOfExperts {
     }
 }
 
+impl MixtureOfExperts {
+    /// One token's experts, which share the dispatches: gate and up of all, then down of all.
+    fn forward_one(
+        &self,
+        pass: &mut Pass<'_>,
+        weights: &[f32],
+        x: &[f32],
+        out: &mut [f32],
+        mut scratch: &mut [f32],
+    ) {
+        let (hidden, activation) = (self.up.rows(), self.spec.activation);
+        let chosen: Vec<usize> = (0..weights.len()).filter(|&e| weights[e] != 0.0).collect();
+        let ups = cut(&mut scratch, chosen.len() * hidden);
+        let gates = cut(&mut scratch, chosen.len() * hidden);
+        let results = cut(&mut scratch, chosen.len() * self.width);
+        let with = pass.compute.floats();
+
+        let mut products = Vec::with_capacity(2 * chosen.len());
+        for (&expert, out) in chosen.iter().zip(ups.chunks_exact_mut(hidden)) {
+            let weights = self.up.matrix(pass, expert);
+            products.push(Product { weights, out });
+        }
+        if let Some(gate) = &self.gate {
+            for (&expert, out) in chosen.iter().zip(gates.chunks_exact_mut(hidden)) {
+                let weights = gate.matrix(pass, expert);
+                products.push(Product { weights, out });
+            }
+        }
+        pass.compute.matmul(x, 1, &mut products);
+        for (&expert, out) in chosen.iter().zip(ups.chunks_exact_mut(hidden)) {
+            self.up.add_bias(pass, expert, out);
+        }
+        let inner = if let Some(gate) = &self.gate {
+            for (&expert, out) in chosen.iter().zip(gates.chunks_exact_mut(hidden)) {
+                gate.add_bias(pass, expert, out);
+            }
+            ops::gated(with, activation, gates, ups);
+            gates
+        } else {
+            activation.apply(with, ups);
+            ups
+        };
+        let mut products: Vec<Product<'_>> = chosen
+            .iter()
+            .zip(results.chunks_exact_mut(self.width))
+            .map(|(&expert, out)| Product {
+                weights: self.down.matrix(pass, expert),
+                out,
+            })
+            .collect();
+        pass.compute.matmul_each(inner, 1, &mut products);
+        out.fill(0.0);
+        for (&expert, result) in chosen.iter().zip(results.chunks_exact_mut(self.width)) {
+            self.down.add_bias(pass, expert, result);
+            ops::add_scaled(with, out, weights[expert], result);
+        }
+    }
+}
+
 impl Mixer for MixtureOfExperts {
-    fn scratch(&self) -> usize {
-        3 * self.spec.router.count + 2 * self.width + 2 * self.up.rows()
+    fn scratch(&self, rows: usize) -> usize {
+        let of_expert = 2 * self.width + 2 * self.up.rows();
+        let one = self.spec.router.used * (2 * self.up.rows() + self.width);
+        rows.saturating_mul(3 * self.spec.router.count)
+            .saturating_add(rows.saturating_mul(of_expert).max(one))
     }
 
     fn is_local(&self) -> bool {
@@ -224,10 +286,6 @@ impl Mixer for MixtureOfExperts {
         let scores = cut(&mut scratch, n * experts);
         let ranks = cut(&mut scratch, n * experts);
         let weights = cut(&mut scratch, n * experts);
-        let gathered = cut(&mut scratch, n * width);
-        let results = cut(&mut scratch, n * width);
-        let hidden = cut(&mut scratch, n * self.up.rows());
-        let second = cut(&mut scratch, n * self.up.rows());
 
         pass.linear(&self.router, x, scores);
         let rows = scores.chunks_exact_mut(experts);
@@ -236,6 +294,13 @@ impl Mixer for MixtureOfExperts {
             let bias = self.bias.as_deref();
             self.spec.router.choose(with, bias, scores, ranks, weights);
         }
+        if n == 1 && !self.spec.weigh_inputs {
+            return self.forward_one(pass, weights, x, out, scratch);
+        }
+        let gathered = cut(&mut scratch, n * width);
+        let results = cut(&mut scratch, n * width);
+        let hidden = cut(&mut scratch, n * self.up.rows());
+        let second = cut(&mut scratch, n * self.up.rows());
         out.fill(0.0);
         // Each expert takes all of its tokens at once. A token's experts are added in the order of their numbers, however
         // many tokens there are.

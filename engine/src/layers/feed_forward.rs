@@ -135,8 +135,8 @@ fn weigh(
 }
 
 impl Mixer for Plain {
-    fn scratch(&self) -> usize {
-        self.up.weight.rows.max(1)
+    fn scratch(&self, rows: usize) -> usize {
+        rows.saturating_mul(self.up.weight.rows.max(1))
     }
 
     fn is_local(&self) -> bool {
@@ -165,8 +165,8 @@ impl Mixer for Plain {
 }
 
 impl Mixer for Gated {
-    fn scratch(&self) -> usize {
-        2 * self.up.weight.rows
+    fn scratch(&self, rows: usize) -> usize {
+        rows.saturating_mul(2 * self.up.weight.rows)
     }
 
     fn is_local(&self) -> bool {

@@ -272,7 +272,7 @@ impl Latent {
 }
 
 impl Mixer for Latent {
-    fn scratch(&self) -> usize {
+    fn scratch(&self, rows: usize) -> usize {
         let Widths {
             heads,
             latent,
@@ -284,14 +284,14 @@ impl Mixer for Latent {
             Queries::One(_) => 0,
             Queries::Two(down, ..) => 2 * down.weight.rows,
         };
-        let rows = heads * (plain + rotated) + 3 * (latent + rotated) + heads * value;
+        let row = heads * (plain + rotated) + 3 * (latent + rotated) + heads * value;
         let of_form = match self.from_latent {
             FromLatent::Absorbed { .. } => {
                 heads * (2 * latent + rotated) + heads * (latent + plain.max(value))
             }
             FromLatent::Expanded(_) => heads * (2 * plain + rotated + 2 * value),
         };
-        rows + low.max(of_form + heads * rotated)
+        rows.saturating_mul(row + low.max(of_form + heads * rotated))
     }
 
     fn cost(&self) -> Cost {

@@ -87,8 +87,8 @@ impl Part for Mamba {
 }
 
 impl Mixer for ScanLayer {
-    fn scratch(&self) -> usize {
-        4 * self.inner + 2 * (self.rank + 2 * self.state_size) + self.rank
+    fn scratch(&self, rows: usize) -> usize {
+        rows.saturating_mul(4 * self.inner + 2 * (self.rank + 2 * self.state_size) + self.rank)
     }
 
     fn cost(&self) -> Cost {
@@ -237,9 +237,9 @@ impl Part for Mamba2 {
 }
 
 impl Mixer for HeadsLayer {
-    fn scratch(&self) -> usize {
+    fn scratch(&self, rows: usize) -> usize {
         let channels = self.inner + 2 * self.groups * self.state_size;
-        2 * channels + 3 * self.inner + self.heads
+        rows.saturating_mul(2 * channels + 3 * self.inner + self.heads)
     }
 
     fn cost(&self) -> Cost {

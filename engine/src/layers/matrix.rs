@@ -20,7 +20,7 @@ impl Part for Matrix {
 struct Product(Linear);
 
 impl Mixer for Product {
-    fn scratch(&self) -> usize {
+    fn scratch(&self, _: usize) -> usize {
         0
     }
 
@@ -51,7 +51,7 @@ impl Part for Factor {
 struct Scaled(f32);
 
 impl Mixer for Scaled {
-    fn scratch(&self) -> usize {
+    fn scratch(&self, _: usize) -> usize {
         0
     }
 

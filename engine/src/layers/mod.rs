@@ -43,8 +43,8 @@ use crate::cache::{Cache, FixedState};
 
 /// A function of the residual stream, position by position or over the past.
 pub trait Mixer: Send + Sync {
-    /// f32 values of scratch for each position of a batch.
-    fn scratch(&self) -> usize;
+    /// f32 values of scratch for batches of up to `rows` positions.
+    fn scratch(&self, rows: usize) -> usize;
 
     /// Whether what it gives for a position depends on that position alone: it need not run for positions that nobody
     /// asks for.

@@ -48,8 +48,10 @@ fn costs_are_those_of_the_matrices() {
                 tensor.dims().len() > 1 || of_one_row.iter().any(|end| name.ends_with(end));
             if !is_matrix
                 || name.contains("norm")
+                || name.starts_with("dense_2.")
                 || name.ends_with(".bias")
-                || name.contains("conv")
+                || name.contains("conv1d")
+                || name.ends_with("shortconv.conv.weight")
                 || name.ends_with("ssm_a")
                 || name.ends_with("ssm_d")
                 || name == "position_embd.weight"

@@ -107,6 +107,10 @@ fn chatting() -> Vec<(String, Arc<Model>, CacheType)> {
         ("llama-dense", TensorType::Q6_K, F16),
         ("llama-mixtral", TensorType::Q4_1, F32),
         ("llama-gqa", TensorType::F16, F16),
+        // States that can't be gone back in: a convolution's, Mamba's, the delta rule's.
+        ("lfm2-real", TensorType::Q8_0, F16),
+        ("granitehybrid-nope-moe", TensorType::Q8_0, F16),
+        ("qwen35-real", TensorType::F16, F16),
     ]
     .into_iter()
     .map(|(name, kind, cache)| {
