@@ -24,16 +24,12 @@ const WAYS: &[&[usize]] = &[
     &[1, 40, 3, 16, 17, 100, 2, 64, 31],
 ];
 
-/// Fixtures of both architectures, with and without experts, in rows of 96 to 384 weights.
+/// The fixtures of these names, or without any those of every kind.
 fn fixtures(names: &[&str]) -> Vec<Fixture> {
-    let fixtures: Vec<Fixture> = Fixture::all(&common::testdata().join("archs"))
-        .into_iter()
-        .filter(|f| f.path("head").is_file())
-        .filter(|f| names.is_empty() || names.contains(&f.name.as_str()))
-        .collect();
-    let least = if names.is_empty() { 10 } else { names.len() };
-    assert!(fixtures.len() >= least, "{names:?}");
-    fixtures
+    if names.is_empty() {
+        return Fixture::of_each_kind();
+    }
+    names.iter().map(|name| Fixture::named(name)).collect()
 }
 
 /// A fixture's weights as they are, as each of these types, and, if those are several, as all of them by turns.

@@ -53,6 +53,20 @@ pub struct Fixture {
     pub json: serde_json::Value,
 }
 
+const OF_EACH_KIND: &[&str] = &[
+    "deepseek2-v3",
+    "gemma3-1b",
+    "gemma3-dense",
+    "gpt-oss-full",
+    "granitehybrid-nope-moe",
+    "kimi-linear-real",
+    "lfm2-real",
+    "llama-dense",
+    "llama-gqa",
+    "llama-mixtral",
+    "qwen35-real",
+];
+
 impl Fixture {
     /// All of a folder, by name.
     pub fn all(folder: &Path) -> Vec<Fixture> {
@@ -71,6 +85,25 @@ impl Fixture {
         }
         fixtures.sort_by(|a, b| a.name.cmp(&b.name));
         fixtures
+    }
+
+    /// One of `testdata`.
+    pub fn named(name: &str) -> Fixture {
+        let all = Fixture::all(&testdata().join("archs"));
+        let found = all.into_iter().find(|f| f.name == name);
+        found.unwrap_or_else(|| panic!("{name} is not in testdata/archs"))
+    }
+
+    /// Models of every kind that tests of many runs take: all states (keys and values, windows, latent rows, those of
+    /// recurrent layers), dense and with experts, in rows of 32 to 384 weights.
+    pub fn of_each_kind() -> Vec<Fixture> {
+        let all = Fixture::all(&testdata().join("archs"));
+        let chosen: Vec<Fixture> = all
+            .into_iter()
+            .filter(|f| OF_EACH_KIND.contains(&f.name.as_str()))
+            .collect();
+        assert_eq!(chosen.len(), OF_EACH_KIND.len(), "of {OF_EACH_KIND:?}");
+        chosen
     }
 
     pub fn path(&self, extension: &str) -> PathBuf {

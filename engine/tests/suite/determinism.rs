@@ -36,9 +36,8 @@ const KINDS: &[&str] = &[
 /// Walks the fixtures with matrices of these types, fed in more columns than the dots take, and one at a time; what one
 /// thread makes of them is what each of these numbers of threads must.
 fn walk(kinds: &[&str], threads: &[(usize, Option<usize>)]) -> usize {
-    let fixtures = Fixture::all(&common::testdata().join("archs"));
     let mut models = 0;
-    for fixture in fixtures.iter().filter(|f| f.path("head").is_file()) {
+    for fixture in Fixture::of_each_kind() {
         let tokens = fixture.tokens();
         let bytes = fixture.expand();
         for name in kinds {

@@ -12,15 +12,9 @@ use gristmill_engine::{
 use gristmill_gguf::{Gguf, Strings, Writer};
 
 fn models() -> Vec<(String, Arc<Model>)> {
-    let fixtures = Fixture::all(&common::testdata().join("archs"));
-    let mut models: Vec<(String, Arc<Model>)> = fixtures
-        .iter()
-        .filter(|f| f.path("head").is_file())
-        .map(|f| {
-            let gguf = Gguf::from_bytes(f.expand()).unwrap();
-            (f.name.clone(), Model::from_gguf(gguf).unwrap())
-        })
-        .collect();
+    let fixtures = Fixture::of_each_kind();
+    let load = |f: Fixture| (f.name.clone(), loaded(&f));
+    let mut models: Vec<(String, Arc<Model>)> = fixtures.into_iter().map(load).collect();
     let path = common::testdata().join("archs/llama-dense-Q4_0.gguf");
     models.push((
         "llama-dense-Q4_0".into(),
@@ -29,8 +23,12 @@ fn models() -> Vec<(String, Arc<Model>)> {
     models
 }
 
+fn loaded(fixture: &Fixture) -> Arc<Model> {
+    Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap()
+}
+
 fn model(name: &str) -> Arc<Model> {
-    models().into_iter().find(|(n, _)| n == name).unwrap().1
+    loaded(&Fixture::named(name))
 }
 
 fn guessing(lookup: bool, draft: Option<&Arc<Model>>, depth: Option<usize>) -> SpeculationOptions {
@@ -468,6 +466,8 @@ fn a_text_that_was_guessed_leaves_the_bits_of_one_that_was_read() {
         ("llama-dense", "IQ4_XS"),
         ("llama-mixtral", "Q4_1"),
         ("llama-gqa", "F16"),
+        ("lfm2-real", "F16"),
+        ("qwen35-real", "Q8_0"),
     ] {
         let fixture = fixtures.iter().find(|f| f.name == name).unwrap();
         let kind = common::tensor_type(kind);
