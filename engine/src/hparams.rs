@@ -200,6 +200,19 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// A number for each layer, one for all of them repeated; zeros if the key is not there.
+    pub fn f32_per_layer(&self, name: &str, layers: usize) -> Result<Vec<f32>, Error> {
+        if !self.is_array(name) {
+            return Ok(vec![self.opt_f32(name)?.unwrap_or(0.0); layers]);
+        }
+        let numbers = self.metadata.f32s(&self.full(name))?;
+        if numbers.len() < layers || numbers.iter().any(|x| !x.is_finite()) {
+            let problem = format!("must be {layers} finite numbers");
+            return Err(self.wrong(name, problem));
+        }
+        Ok(numbers.to_vec())
+    }
+
     /// A truth value, if the key is there.
     pub fn opt_bool(&self, name: &str) -> Result<Option<bool>, Error> {
         Ok(self.metadata.opt_bool(&self.full(name))?)

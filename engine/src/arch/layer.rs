@@ -49,6 +49,8 @@ pub struct FeedForwards {
     pub experts: Option<Experts>,
     /// The sigmoid of this matrix of one row is a factor on the shared expert.
     pub shared_weight: Option<&'static str>,
+    /// The shared expert has another activation than feed-forwards of layers without experts.
+    pub shared_activation: Option<Activation>,
     /// Factor on experts and the shared one, where there is one.
     pub with_shared: f32,
 }
@@ -60,6 +62,7 @@ impl FeedForwards {
             dense,
             experts: None,
             shared_weight: None,
+            shared_activation: None,
             with_shared: 1.0,
         }
     }
@@ -108,6 +111,7 @@ impl FeedForwards {
         if b.has(layer, "ffn_up_shexp.weight") {
             let shared = FeedForward {
                 weighted_by: self.shared_weight,
+                activation: self.shared_activation.unwrap_or(self.dense.activation),
                 ..self.dense.shared()
             };
             branches.push(b.between(layer, norms, shared)?);

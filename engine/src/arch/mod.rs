@@ -114,6 +114,7 @@ pub static ARCHS: &[&Architecture] = &[
     &llama::MAINCODER,
     &recurrent::MAMBA,
     &recurrent::MAMBA2,
+    &windows::MAPLE,
     &windows::MELLUM,
     &windows::MIMO2,
     &granite::MINICPM,
@@ -157,6 +158,7 @@ pub static ARCHS: &[&Architecture] = &[
     &gated::STABLELM,
     &gpt::STARCODER,
     &gpt::STARCODER2,
+    &windows::STEP35,
     &gated::TALKIE,
     &llama::XVERSE,
 ];

@@ -15,6 +15,8 @@ pub static LAGUNA: Architecture = Architecture::new("laguna", "Poolside Laguna",
 pub static MUSE_GLIMMER: Architecture =
     Architecture::new("muse-glimmer", "Muse Glimmer", muse_glimmer);
 pub static SPARK2_5: Architecture = Architecture::new("spark2_5", "iFlytek Spark 2.5", spark);
+pub static MAPLE: Architecture = Architecture::new("maple", "Maple", maple);
+pub static STEP35: Architecture = Architecture::new("step35", "Step 3.5", step35);
 pub static PLAMO3: Architecture = Architecture::new("plamo3", "PLaMo 3", plamo3);
 
 /// Where layers with a window differ from the others.
@@ -190,4 +192,69 @@ fn plamo3(b: &mut Builder<'_>) -> Result<(), Error> {
     let mut layer = layer(b, Activation::Silu, |router| router)?.sandwiched();
     layer.feed_forward = FeedForwards::dense(FeedForward::gated(Activation::Silu));
     Windows::new(RopePairing::Halves).repeat(b, layer)
+}
+
+/// Windows and rotary positions go together; experts' gates and inputs are bounded.
+fn maple(b: &mut Builder<'_>) -> Result<(), Error> {
+    let layer = layer(b, Activation::Silu, normalised)?;
+    let key = "swiglu_clamp_exp";
+    let given = b.keys.contains(key);
+    let limits = b.keys.f32_per_layer(key, b.layers().len())?;
+    let rope = b.rope(RopeSpec::new(RopePairing::Halves))?;
+    let (pattern, window) = b.windows(4)?;
+    b.repeat(|number| {
+        let mut layer = layer;
+        let limit = if given { limits[number] } else { 7.0 };
+        if let Some(experts) = layer.feed_forward.experts.as_mut().filter(|_| limit > 0.0) {
+            experts.activation = Activation::SiluOfBounded { limit };
+        }
+        let is_local = pattern.contains(number);
+        layer.attention.rope = Some(rope).filter(|_| is_local);
+        layer.attention.window = window.filter(|_| is_local);
+        layer
+    })
+}
+
+/// Layers without a window rotate half of each head; gates per head; bounds on the gates and inputs of experts and of the
+/// shared one, layer by layer.
+fn step35(b: &mut Builder<'_>) -> Result<(), Error> {
+    let mut layer = layer(b, Activation::Silu, sigmoid(b))?;
+    layer.attention.norms = HeadNorms::IfPresent;
+    let layers = b.layers().len();
+    let of_experts = b.keys.f32_per_layer("swiglu_clamp_exp", layers)?;
+    let of_shared = b.keys.f32_per_layer("swiglu_clamp_shexp", layers)?;
+    let whole = RopeSpec::new(RopePairing::Halves);
+    let global = b.rope(RopeSpec {
+        halved: true,
+        factors: Some("rope_freqs.weight"),
+        ..whole
+    })?;
+    let local = b.rope(RopeSpec {
+        dimensions: Some("rope.dimension_count_swa"),
+        base: Some(("rope.freq_base_swa", 10_000.0)),
+        ..whole
+    })?;
+    let (pattern, window) = b.windows(4)?;
+    for number in b.layers() {
+        if !b.has(number, "ffn_gate_inp.weight") {
+            b.ignore(number, "exp_probs_b.");
+        }
+    }
+    let gated: Vec<bool> = b.layers().map(|n| b.has(n, "attn_gate.weight")).collect();
+    b.repeat(|number| {
+        let mut layer = layer;
+        let bounded = |limit: f32| match limit {
+            0.0 => Activation::Silu,
+            limit => Activation::SiluBounded { limit },
+        };
+        if let Some(experts) = &mut layer.feed_forward.experts {
+            experts.activation = bounded(of_experts[number]);
+        }
+        layer.feed_forward.shared_activation = Some(bounded(of_shared[number]));
+        let is_local = pattern.contains(number);
+        layer.attention.gate = Some(Activation::Sigmoid).filter(|_| gated[number]);
+        layer.attention.rope = Some(if is_local { local } else { global });
+        layer.attention.window = window.filter(|_| is_local);
+        layer
+    })
 }

@@ -77,6 +77,8 @@ pub struct RopeSpec {
     pub pairing: RopePairing,
     /// Key of the number of elements of a head that are rotated, if not `rope.dimension_count`; without it all are.
     pub dimensions: Option<&'static str>,
+    /// Only the first half of these are rotated.
+    pub halved: bool,
     /// Key of the base and its default, if not `rope.freq_base`.
     pub base: Option<(&'static str, f32)>,
     /// Factor and YaRN are for other layers (the magnitude is for all).
@@ -106,6 +108,7 @@ impl RopeSpec {
         Self {
             pairing,
             dimensions: None,
+            halved: false,
             base: None,
             unscaled: false,
             unmagnified: false,
@@ -121,6 +124,11 @@ impl RopeSpec {
         let dimensions = match keys.opt_count(key)? {
             Some(dimensions) => dimensions,
             None => from.head_length()?,
+        };
+        let dimensions = if self.halved {
+            dimensions / 2
+        } else {
+            dimensions
         };
         if dimensions % 2 != 0 {
             return Err(keys.wrong(key, format!("is {dimensions}, and must be even")));

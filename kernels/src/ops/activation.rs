@@ -27,6 +27,16 @@ pub enum Activation {
     Softplus,
     /// `x`.
     Identity,
+    /// Silu whose result is at most `limit`; in [`gated`] the other side is clamped to ±limit (Step 3.5).
+    SiluBounded {
+        /// The limit.
+        limit: f32,
+    },
+    /// Silu of at most `limit`; in [`gated`] the other side is clamped to ±limit (Maple).
+    SiluOfBounded {
+        /// The limit.
+        limit: f32,
+    },
     /// gpt-oss: gate `g = min(x, limit)` gives `g / (1 + e^(-1.702 g))`; in [`gated`] the other side is clamped to
     /// ±limit and has 1 added.
     SiluClamped {
@@ -94,6 +104,8 @@ fn activate<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
         Activation::Tanh => tanh(s, x),
         Activation::Softplus => softplus(s, x),
         Activation::Identity => x,
+        Activation::SiluBounded { limit } => s.min(s.splat(limit), swish(s, x, 1.0)),
+        Activation::SiluOfBounded { limit } => swish(s, s.min(s.splat(limit), x), 1.0),
         Activation::SiluClamped { limit } => swish(s, s.min(s.splat(limit), x), 1.702),
     }
 }
@@ -116,6 +128,9 @@ impl Kernel for Gated<'_> {
     fn run<S: Simd>(self, s: S) {
         zip!(s, self.1, self.2, |gate, up| {
             let up = match self.0 {
+                Activation::SiluBounded { limit } | Activation::SiluOfBounded { limit } => {
+                    s.max(s.splat(-limit), s.min(s.splat(limit), up))
+                }
                 Activation::SiluClamped { limit } => {
                     let up = s.max(s.splat(-limit), s.min(s.splat(limit), up));
                     s.add(up, s.splat(1.0))
@@ -163,6 +178,10 @@ mod tests {
             Activation::Tanh => x.tanh(),
             Activation::Softplus => x.exp().ln_1p(),
             Activation::Identity => x,
+            Activation::SiluBounded { limit } => (x * sigmoid(x)).min(limit.into()),
+            Activation::SiluOfBounded { limit } => {
+                x.min(limit.into()) * sigmoid(x.min(limit.into()))
+            }
             Activation::SiluClamped { limit } => {
                 x.min(limit.into()) * sigmoid(1.702 * x.min(limit.into()))
             }
@@ -182,6 +201,8 @@ mod tests {
             Activation::Tanh,
             Activation::Softplus,
             Activation::Identity,
+            Activation::SiluBounded { limit: 2.0 },
+            Activation::SiluOfBounded { limit: 2.0 },
             Activation::SiluClamped { limit: 7.0 },
         ];
         let x: Vec<f32> = (0..40_003).map(|i| i as f32 / 1000.0 - 20.0).collect();
@@ -204,6 +225,9 @@ mod tests {
                     let other = match activation {
                         Activation::SiluClamped { limit } => {
                             f64::from(up[i].clamp(-limit, limit)) + 1.0
+                        }
+                        Activation::SiluBounded { limit } | Activation::SiluOfBounded { limit } => {
+                            f64::from(up[i].clamp(-limit, limit))
                         }
                         _ => f64::from(up[i]),
                     };
