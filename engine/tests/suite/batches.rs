@@ -26,9 +26,8 @@ const WAYS: &[&[usize]] = &[
 
 /// Fixtures of both architectures, with and without experts, in rows of 96 to 384 weights.
 fn fixtures(names: &[&str]) -> Vec<Fixture> {
-    let fixtures: Vec<Fixture> = Fixture::all(&common::testdata().join("archs"))
+    let fixtures: Vec<Fixture> = Fixture::whole()
         .into_iter()
-        .filter(|f| f.path("head").is_file())
         .filter(|f| names.is_empty() || names.contains(&f.name.as_str()))
         .collect();
     let least = if names.is_empty() { 10 } else { names.len() };

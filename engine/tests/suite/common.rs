@@ -3,6 +3,7 @@
 //! References: the folder that `GRISTMILL_SHARED` names, else `shared` beside the workspace, else what `testdata` holds.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,6 +72,25 @@ impl Fixture {
         }
         fixtures.sort_by(|a, b| a.name.cmp(&b.name));
         fixtures
+    }
+
+    /// Those of `testdata` with logits for every position: two architectures, with and without experts and windows, for
+    /// tests that are about something else than architectures.
+    pub fn whole() -> Vec<Fixture> {
+        let all = Fixture::all(&testdata().join("archs"));
+        let whole = |f: &Fixture| f.is_complete() && *f.positions().start() == 0;
+        all.into_iter().filter(whole).collect()
+    }
+
+    /// Whether it has what a comparison of logits needs: some have their weights in a file, or embeddings for logits.
+    pub fn is_complete(&self) -> bool {
+        self.path("head").is_file() && self.path("logits").is_file()
+    }
+
+    /// First and last position with logits.
+    pub fn positions(&self) -> RangeInclusive<usize> {
+        let position = |i: usize| self.json["positions"][i].as_u64().unwrap() as usize;
+        position(0)..=position(1)
     }
 
     pub fn path(&self, extension: &str) -> PathBuf {

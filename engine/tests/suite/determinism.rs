@@ -36,9 +36,9 @@ const KINDS: &[&str] = &[
 /// Walks the fixtures with matrices of these types, fed in more columns than the dots take, and one at a time; what one
 /// thread makes of them is what each of these numbers of threads must.
 fn walk(kinds: &[&str], threads: &[(usize, Option<usize>)]) -> usize {
-    let fixtures = Fixture::all(&common::testdata().join("archs"));
+    let fixtures = Fixture::whole();
     let mut models = 0;
-    for fixture in fixtures.iter().filter(|f| f.path("head").is_file()) {
+    for fixture in &fixtures {
         let tokens = fixture.tokens();
         let bytes = fixture.expand();
         for name in kinds {
@@ -79,7 +79,7 @@ fn prompts_with_threads_of_their_own_make_the_same_logits() {
 #[test]
 fn a_text_with_other_threads_for_its_prompt_is_the_same() {
     // A prompt on one path, then tokens one by one on the other, in one context.
-    let fixture = Fixture::all(&common::testdata().join("archs"))
+    let fixture = Fixture::whole()
         .into_iter()
         .find(|f| f.name == "llama-gqa")
         .unwrap();

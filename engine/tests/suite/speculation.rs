@@ -12,10 +12,9 @@ use gristmill_engine::{
 use gristmill_gguf::{Gguf, Strings, Writer};
 
 fn models() -> Vec<(String, Arc<Model>)> {
-    let fixtures = Fixture::all(&common::testdata().join("archs"));
+    let fixtures = Fixture::whole();
     let mut models: Vec<(String, Arc<Model>)> = fixtures
         .iter()
-        .filter(|f| f.path("head").is_file())
         .map(|f| {
             let gguf = Gguf::from_bytes(f.expand()).unwrap();
             (f.name.clone(), Model::from_gguf(gguf).unwrap())
@@ -460,7 +459,7 @@ fn a_pass_with_guesses_has_the_bits_of_single_passes() {
 
 #[test]
 fn a_text_that_was_guessed_leaves_the_bits_of_one_that_was_read() {
-    let fixtures = Fixture::all(&common::testdata().join("archs"));
+    let fixtures = Fixture::whole();
     let mut wrong = Vec::new();
     for (name, kind) in [
         ("gemma3-1b", "Q8_0"),
@@ -524,7 +523,7 @@ fn a_text_that_was_guessed_leaves_the_bits_of_one_that_was_read() {
 
 #[test]
 fn a_draft_of_another_vocabulary_is_refused() {
-    let fixtures = Fixture::all(&common::testdata().join("archs"));
+    let fixtures = Fixture::whole();
     let fixture = fixtures.iter().find(|f| f.name == "llama-gqa").unwrap();
     let gguf = Gguf::from_bytes(fixture.expand()).unwrap();
     let named = |tokens: Vec<String>| {
