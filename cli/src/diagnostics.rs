@@ -105,8 +105,8 @@ fn is_usage(error: &anyhow::Error) -> bool {
 fn in_words(error: &Error) -> Option<String> {
     match error {
         Error::UnknownArchitecture { .. } => Some(format!(
-            "{error} ('gristmill supported architectures' lists all; 'gristmill inspect' and 'gristmill tokenize' work \
-             with this file all the same)"
+            "{error} ('gristmill inspect' and 'gristmill tokenize' work without; 'gristmill supported architectures' \
+             lists all that are known)"
         )),
         Error::UnusedTensors { .. } => Some(format!(
             "{error} ('gristmill inspect --tensors' shows all that is in it)"

@@ -180,16 +180,16 @@ impl Table {
             .collect();
         for row in std::iter::once(&header).chain(&self.rows) {
             let mut line = String::new();
-            for (i, cell) in row.iter().enumerate() {
-                if i > 0 {
-                    line.push_str("  ");
-                }
+            for (i, cell) in row[..last].iter().enumerate() {
                 line.push_str(&self.pad(cell, widths[i], self.columns[i].1));
+                line.push_str("  ");
             }
-            for (i, piece) in broken(line.trim_end(), start, room).iter().enumerate() {
-                let begin = if i > 0 { start + 2 } else { 0 };
-                text.push_str(&" ".repeat(begin));
-                text.push_str(piece);
+            for (i, piece) in broken(&row[last], room).into_iter().enumerate() {
+                if i > 0 {
+                    line = " ".repeat(start + 2);
+                }
+                line.push_str(&self.pad(piece, widths[last], self.columns[last].1));
+                text.push_str(line.trim_end());
                 text.push('\n');
             }
         }
@@ -250,17 +250,13 @@ impl Table {
     }
 }
 
-/// A row in pieces, of which each has at most `room` characters behind `start`; those after the first are moved in by two.
-fn broken(row: &str, start: usize, room: usize) -> Vec<&str> {
-    let (mut pieces, mut rest, mut most) = (Vec::new(), row, start.saturating_add(room));
-    loop {
-        // Where a character too many begins, then the last space before it that is within the last column.
-        let Some((end, _)) = rest.char_indices().nth(most) else {
-            break;
-        };
-        let first = if pieces.is_empty() { start } else { 0 };
-        let space = rest[..=end].rmatch_indices(' ').next();
-        let Some((space, _)) = space.filter(|(at, _)| rest[..*at].chars().count() > first) else {
+/// A text in pieces that end between words and have at most `room` characters, those after the first two less.
+fn broken(text: &str, room: usize) -> Vec<&str> {
+    let (mut pieces, mut rest, mut most) = (Vec::new(), text, room);
+    while let Some((at, c)) = rest.char_indices().nth(most) {
+        // A word that is longer than the room has a piece of its own.
+        let fitting = rest[..at + c.len_utf8()].rfind(' ');
+        let Some(space) = fitting.or_else(|| rest.find(' ')) else {
             break;
         };
         pieces.push(&rest[..space]);

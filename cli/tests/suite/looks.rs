@@ -68,11 +68,10 @@ fn files_that_can_not_be_run_can_be_looked_at() {
         (odd, "attn_q.scale", ["does not use", "blk.0"]),
     ] {
         let place = Place::with(&tiny);
-        for command in ["run", "perplexity", "bench", "logits"] {
+        for command in ["run", "perplexity", "bench"] {
             let arguments: &[&str] = match command {
                 "run" => &["-p", "the"],
                 "perplexity" => &["-f", "Cargo.toml"],
-                "logits" => &["--ids", "1,2"],
                 _ => &[],
             };
             let assert = place.run(command, arguments).assert().code(1).stdout("");

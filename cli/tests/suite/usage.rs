@@ -135,6 +135,8 @@ fn the_readme_lists_what_is_supported() {
             let (_, theirs) = readme.split_once("| architecture | used by |").unwrap();
             let (theirs, _) = theirs.split_once("\n\n").unwrap();
             assert_eq!(first_cells(theirs), first_cells(table));
+            let count = gristmill_engine::arch::ARCHS.len();
+            assert!(readme.contains(&format!("<summary>{count} architectures")));
         } else {
             assert!(readme.contains(table.trim_end()), "not in README:\n{table}");
         }

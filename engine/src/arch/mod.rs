@@ -1,6 +1,6 @@
 //! Architectures: what each `general.architecture` is made of. A file here names its metadata keys, tensors and layers out
 //! of the parts in [`layers`](crate::layers); it holds no arithmetic. To add one: a function, in a file of its family or of
-//! its own, and a line in [`ARCHS`].
+//! its own, a line in [`ARCHS`], and fixtures that prove it (`testdata/archs/take.py`).
 //! Flows in: a [`Builder`] over an opened file. Flows out: a [`Decoder`](crate::layers::Decoder), ready to run.
 
 mod builder;

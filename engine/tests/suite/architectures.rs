@@ -121,7 +121,7 @@ fn logits_agree_with_the_reference() {
         };
         let largest = all.iter().copied().fold(0.0, f64::max);
         println!(
-            "| {} | {} | {largest:.0e} | {} |",
+            "| {} | {} | {largest:.1e} | {} |",
             arch.name,
             arch.used_by,
             all.len()

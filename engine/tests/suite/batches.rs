@@ -24,7 +24,7 @@ const WAYS: &[&[usize]] = &[
     &[1, 40, 3, 16, 17, 100, 2, 64, 31],
 ];
 
-/// Fixtures of both architectures, with and without experts, in rows of 96 to 384 weights.
+/// Fixtures with and without experts and windows, in rows of 96 to 384 weights.
 fn fixtures(names: &[&str]) -> Vec<Fixture> {
     let fixtures: Vec<Fixture> = Fixture::whole()
         .into_iter()
