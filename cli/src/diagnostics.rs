@@ -4,6 +4,7 @@
 //! code 2, a failure in 1, an interrupt in 130. A reader that closes our output early (`gristmill … | head`) is no
 //! error. Nothing here panics when standard error itself is closed.
 
+use gristmill_engine::Error;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -99,12 +100,27 @@ fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<Usage>() || error.chain().any(kernels)
 }
 
+/// What the program has to say of an error of the engine, where that is more than the engine's own text: options and
+/// commands, which only the command line has.
+fn in_words(error: &Error) -> Option<String> {
+    match error {
+        Error::UnknownArchitecture { .. } => Some(format!(
+            "{error} ('gristmill inspect' and 'gristmill tokenize' work without; 'gristmill supported architectures' \
+             lists all that are known)"
+        )),
+        Error::UnusedTensors { .. } => Some(format!(
+            "{error} ('gristmill inspect --tensors' shows all that is in it)"
+        )),
+        _ => crate::sampling::refused(error),
+    }
+}
+
 /// The error and its causes on one line; a cause whose text is already part of what was said is left out.
 pub fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
-        let refused = cause.downcast_ref().and_then(crate::sampling::refused);
-        let cause = refused.unwrap_or_else(|| cause.to_string());
+        let words = cause.downcast_ref().and_then(in_words);
+        let cause = words.unwrap_or_else(|| cause.to_string());
         if text.is_empty() {
             text = cause;
         } else if !text.contains(&cause) {

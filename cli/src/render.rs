@@ -157,7 +157,21 @@ impl Table {
 
     /// The table for a terminal.
     pub fn plain(&self) -> String {
+        self.plain_within(None)
+    }
+
+    /// The table in lines of at most so many characters, if its last column is of text and leaves room for that: its
+    /// longer cells go on below, moved in.
+    pub fn plain_within(&self, width: Option<usize>) -> String {
+        // Narrower than this, a column of words is harder to read than lines that the terminal breaks.
+        const NARROWEST: usize = 24;
         let widths = self.widths();
+        let last = self.columns.len() - 1;
+        let start: usize = widths[..last].iter().map(|width| width + 2).sum();
+        let room = width
+            .and_then(|width| width.checked_sub(start))
+            .filter(|room| *room >= NARROWEST && self.columns[last].1 == Align::Left)
+            .unwrap_or(usize::MAX);
         let mut text = String::new();
         let header: Vec<String> = self
             .columns
@@ -166,14 +180,18 @@ impl Table {
             .collect();
         for row in std::iter::once(&header).chain(&self.rows) {
             let mut line = String::new();
-            for (i, cell) in row.iter().enumerate() {
-                if i > 0 {
-                    line.push_str("  ");
-                }
+            for (i, cell) in row[..last].iter().enumerate() {
                 line.push_str(&self.pad(cell, widths[i], self.columns[i].1));
+                line.push_str("  ");
             }
-            text.push_str(line.trim_end());
-            text.push('\n');
+            for (i, piece) in broken(&row[last], room).into_iter().enumerate() {
+                if i > 0 {
+                    line = " ".repeat(start + 2);
+                }
+                line.push_str(&self.pad(piece, widths[last], self.columns[last].1));
+                text.push_str(line.trim_end());
+                text.push('\n');
+            }
         }
         text
     }
@@ -232,6 +250,29 @@ impl Table {
     }
 }
 
+/// A text in pieces that end between words and have at most `room` characters, those after the first two less.
+fn broken(text: &str, room: usize) -> Vec<&str> {
+    let (mut pieces, mut rest, mut most) = (Vec::new(), text, room);
+    while let Some((at, c)) = rest.char_indices().nth(most) {
+        // A word that is longer than the room has a piece of its own.
+        let fitting = rest[..at + c.len_utf8()].rfind(' ');
+        let Some(space) = fitting.or_else(|| rest.find(' ')) else {
+            break;
+        };
+        pieces.push(&rest[..space]);
+        rest = &rest[space + 1..];
+        most = room.saturating_sub(2);
+    }
+    pieces.push(rest);
+    pieces
+}
+
+/// Characters of a line, where standard output is a terminal.
+pub fn terminal_width() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(usize::from(width.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +289,33 @@ mod tests {
         assert_eq!(shorten("abcdef", 4), "abc…");
         assert_eq!(safe("a\x1b[0m\n"), "a\\u{1b}[0m\\n");
         assert_eq!(printable("a\x1b[0m\r\n\tb"), "a[0m\n\tb");
+    }
+
+    #[test]
+    fn long_cells_go_on_below() {
+        let mut table = Table::new(&[("name", Align::Left), ("used by", Align::Left)]);
+        table.row(["a".into(), "one, two, three, four, five, six, seven".into()]);
+        table.row(["\u{e4}".into(), "\u{fc}".repeat(40)]);
+        let wrapped = format!(
+            "name  used by\na     one, two, three, four,\n        five, six, seven\n\u{e4}     {}\n",
+            "\u{fc}".repeat(40)
+        );
+        assert_eq!(table.plain_within(Some(30)), wrapped);
+        // Nothing is lost, and no line is too long, at any width that a column of words can have.
+        let words = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        for width in 30..60 {
+            let text = table.plain_within(Some(width));
+            assert_eq!(words(&text), words(&table.plain()));
+            let long = text.lines().filter(|line| line.chars().count() > width);
+            assert_eq!(long.count(), usize::from(width < 46), "{width}");
+        }
+        for width in [None, Some(10)] {
+            assert_eq!(table.plain_within(width), table.plain());
+        }
     }
 
     #[test]

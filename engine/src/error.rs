@@ -24,12 +24,12 @@ pub enum Error {
         problem: String,
     },
     /// `general.architecture` names nothing that is registered.
-    #[error("architecture '{name}' is not known to gristmill (known: {known})")]
+    #[error("architecture '{name}' is not known to gristmill{}", like(.nearest))]
     UnknownArchitecture {
         /// The name in the file.
         name: String,
-        /// The names of the registry, separated by commas.
-        known: String,
+        /// Names of the registry that are much like it, the most alike first: at most three.
+        nearest: Vec<&'static str>,
     },
     /// A tensor that the architecture needs is not in the file.
     #[error("tensor {name} is missing, and architecture {architecture} needs it")]
@@ -37,6 +37,18 @@ pub enum Error {
         /// The tensor's name.
         name: String,
         /// The architecture that asks for it.
+        architecture: &'static str,
+    },
+    /// The file holds tensors that the architecture does not use: what it computes without them could be wrong.
+    #[error(
+        "the file has {} that architecture {architecture} does not use and that could change its results: {}",
+        match .names.len() { 1 => "a tensor".into(), count => format!("{count} tensors") },
+        first(.names)
+    )]
+    UnusedTensors {
+        /// All of their names, in the order of the file.
+        names: Vec<String>,
+        /// The file's architecture.
         architecture: &'static str,
     },
     /// A tensor has another shape than the metadata say.
@@ -118,4 +130,23 @@ pub enum Error {
     /// There is too little text to evaluate.
     #[error("{0}")]
     Evaluation(String),
+}
+
+/// What follows an unknown name.
+fn like(nearest: &[&str]) -> String {
+    match nearest {
+        [] => String::new(),
+        [name] => format!("; the nearest name is {name}"),
+        [names @ .., last] => format!("; the nearest names are {} and {last}", names.join(", ")),
+    }
+}
+
+/// As many names as fit on a line, and how many more there are.
+fn first(names: &[String]) -> String {
+    let shown = if names.len() > 4 { 3 } else { names.len() };
+    let (shown, others) = names.split_at(shown);
+    match others.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }

@@ -1,7 +1,7 @@
 //! Takes handles to tensors from a file: each is looked up by name and checked against the shape that the part asking for
 //! it expects. Norm weights and biases, a few values, are unpacked at once.
-//! Flows in: a file, and the metadata of its architecture. Flows out: [`Linear`], [`Tensor`], [`Norm`], and the names of
-//! the tensors that nothing has asked for.
+//! Flows in: a file, and the metadata of its architecture. Flows out: [`Linear`], [`Tensor`], [`Norm`], and a refusal
+//! if there are tensors that nothing has asked for.
 
 use std::collections::HashMap;
 
@@ -90,13 +90,44 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Names of the tensors that nothing has asked for.
-    pub(crate) fn unused(&self) -> Vec<String> {
+    /// Takes note of what any architecture's file may hold beside the text model: encoders of pictures and sound with
+    /// their projections, and blocks behind the last one that only guess further tokens.
+    pub(crate) fn ignore_what_is_not_for_text(&mut self) {
+        for beginning in ["v.", "a.", "mm."] {
+            self.ignore(beginning);
+        }
+        let HParams {
+            block_count,
+            guessing_blocks,
+            ..
+        } = self.hparams;
+        // Some files have such blocks and do not say so; what belongs to them alone gives them away.
+        let behind = |name: &str| {
+            let (number, _) = name.strip_prefix("blk.")?.split_once(".nextn.")?;
+            let number: usize = number.parse().ok()?;
+            (number >= block_count).then_some(number)
+        };
+        let mut guessing: Vec<usize> = self.names.keys().filter_map(|name| behind(name)).collect();
+        guessing.extend(block_count..block_count + guessing_blocks);
+        guessing.sort_unstable();
+        guessing.dedup();
+        for number in guessing {
+            self.ignore(&format!("blk.{number}."));
+        }
+    }
+
+    /// Refuses a file with tensors that nothing has asked for.
+    pub(crate) fn refuse_unused(&self) -> Result<(), Error> {
         let tensors = self.gguf.tensors().iter().zip(&self.used);
-        tensors
-            .filter(|(_, used)| !**used)
-            .map(|(tensor, _)| tensor.name().to_string())
-            .collect()
+        let unused = tensors.filter(|(_, used)| !**used);
+        let names: Vec<String> = unused.map(|(t, _)| t.name().to_string()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        Err(Error::UnusedTensors {
+            names,
+            architecture: self.architecture,
+        })
     }
 
     /// Takes note that tensors whose names begin so have no part in what is computed here.

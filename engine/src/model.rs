@@ -30,7 +30,6 @@ pub struct Model {
     pub(crate) decoder: Decoder,
     architecture: &'static Architecture,
     hparams: HParams,
-    unused_tensors: Vec<String>,
     tokenizer: OnceLock<Tokenizer>,
 }
 
@@ -44,7 +43,8 @@ impl std::fmt::Debug for Model {
 }
 
 impl Model {
-    /// Opens a GGUF file (of a split model: its first part) and checks every tensor that its architecture needs.
+    /// Opens a GGUF file (of a split model: its first part) and checks every tensor. One that
+    /// its architecture does not use is refused ([`Error::UnusedTensors`]): it could change what comes out.
     pub fn open(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Arc<Model>, Error> {
         let access = if options.no_mmap {
             Access::Read
@@ -59,13 +59,12 @@ impl Model {
         let architecture = arch::architecture(gguf.metadata().architecture()?)?;
         let mut builder = Builder::new(&gguf, architecture)?;
         (architecture.build)(&mut builder)?;
-        let (decoder, hparams, unused_tensors) = builder.finish()?;
+        let (decoder, hparams) = builder.finish()?;
         Ok(Arc::new(Model {
             gguf,
             decoder,
             architecture,
             hparams,
-            unused_tensors,
             tokenizer: OnceLock::new(),
         }))
     }
@@ -93,11 +92,6 @@ impl Model {
     /// Positions the model was trained for (`{architecture}.context_length`).
     pub fn trained_context(&self) -> usize {
         self.hparams.context_length
-    }
-
-    /// Tensors in the file that the architecture does not use. A well-made file has none.
-    pub fn unused_tensors(&self) -> &[String] {
-        &self.unused_tensors
     }
 
     /// The tokenizer, built at its first use: a model with an unknown one still runs on token ids.

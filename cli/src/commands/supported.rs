@@ -2,7 +2,7 @@
 
 use crate::render::{self, Align, Table};
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use gristmill_engine::arch::ARCHS;
 use gristmill_engine::sampler::SAMPLERS;
 use gristmill_engine::tokenizer::{TOKENIZERS, pre_tokenizer_names};
@@ -16,39 +16,64 @@ use std::io::Write;
 
 Examples:
   gristmill supported
-  gristmill supported --markdown    the tables of the README")]
+  gristmill supported architectures    one of the tables
+  gristmill supported --markdown       the tables of the README")]
 pub struct Supported {
+    /// Print this table alone
+    #[arg(value_enum, value_name = "TABLE")]
+    table: Option<Which>,
     /// Print Markdown, without what is particular to this machine
     #[arg(long)]
     markdown: bool,
 }
 
+/// The tables, in the order in which they are printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    InstructionSets,
+    TensorTypes,
+    Architectures,
+    Tokenizers,
+    PreTokenizers,
+    Samplers,
+}
+
 impl Supported {
     /// Prints the tables.
     pub fn run(self) -> Result<()> {
-        print(self.markdown)
+        match self.table {
+            Some(table) => print_these(&[table], self.markdown),
+            None => print(self.markdown),
+        }
     }
 }
 
 /// Prints every table; the Markdown form says nothing about this machine.
 pub fn print(markdown: bool) -> Result<()> {
+    print_these(Which::value_variants(), markdown)
+}
+
+fn print_these(tables: &[Which], markdown: bool) -> Result<()> {
     let mut out = render::output();
-    let tables = [
-        instruction_sets(!markdown),
-        tensor_types(),
-        architectures(),
-        tokenizers(),
-        pre_tokenizers(),
-        samplers(),
-    ];
-    for (i, (title, table)) in tables.iter().enumerate() {
+    // In a pipe a row is a line.
+    let width = render::terminal_width().map(|width| width.saturating_sub(2));
+    for (i, which) in tables.iter().enumerate() {
+        let (title, table) = match which {
+            Which::InstructionSets => instruction_sets(!markdown),
+            Which::TensorTypes => tensor_types(),
+            Which::Architectures => architectures(),
+            Which::Tokenizers => tokenizers(),
+            Which::PreTokenizers => pre_tokenizers(),
+            Which::Samplers => samplers(),
+        };
         if i > 0 {
             writeln!(out)?;
         }
         if markdown {
             write!(out, "### {title}\n\n{}", table.markdown())?;
         } else {
-            write!(out, "{title}\n{}", render::indented(&table.plain()))?;
+            let table = table.plain_within(width);
+            write!(out, "{title}\n{}", render::indented(&table))?;
         }
     }
     out.flush()?;

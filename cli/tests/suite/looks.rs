@@ -52,6 +52,57 @@ fn inspect_shows_sizes_and_licence() {
     }
 }
 
+/// What can't be run can be looked at, and the program says so.
+#[test]
+fn files_that_can_not_be_run_can_be_looked_at() {
+    let unknown = Tiny {
+        architecture: "llama-9",
+        ..Tiny::default()
+    };
+    let odd = Tiny {
+        extra: Some("blk.0.attn_q.scale"),
+        ..Tiny::default()
+    };
+    for (tiny, named, why) in [
+        (unknown, "llama-9", ["not known", "llama"]),
+        (odd, "attn_q.scale", ["does not use", "blk.0"]),
+    ] {
+        let place = Place::with(&tiny);
+        for command in ["run", "perplexity", "bench"] {
+            let arguments: &[&str] = match command {
+                "run" => &["-p", "the"],
+                "perplexity" => &["-f", "Cargo.toml"],
+                _ => &[],
+            };
+            let assert = place.run(command, arguments).assert().code(1).stdout("");
+            let said = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+            let last = said.lines().last().unwrap();
+            for part in [named, "gristmill inspect"].iter().chain(&why) {
+                assert!(last.contains(part), "no {part} in: {said}");
+            }
+        }
+        let report = place.json("inspect", &["--json", "--tensors"]);
+        assert!(report["problem"].as_str().unwrap().contains(named));
+        place
+            .run("inspect", &[])
+            .assert()
+            .success()
+            .stdout(contains("can't be run").and(contains(named)));
+        place
+            .run("tokenize", &["--ids", "-p", "he"])
+            .assert()
+            .success()
+            .stdout("258\n");
+    }
+    Place::with(&Tiny {
+        extra: Some("mm.0.bias"),
+        ..Tiny::default()
+    })
+    .run("run", &["-p", "the", "-n", "1"])
+    .assert()
+    .success();
+}
+
 #[test]
 fn tokenize_goes_both_ways() {
     let place = Place::new();

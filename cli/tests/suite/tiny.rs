@@ -37,6 +37,10 @@ pub struct Tiny {
     pub width: u64,
     /// How its matrices are stored; the width must be whole blocks of it.
     pub weights: TensorType,
+    /// What it says it is; its keys and tensors stay those of llama.
+    pub architecture: &'static str,
+    /// A tensor of four values that llama does not know.
+    pub extra: Option<&'static str>,
 }
 
 impl Default for Tiny {
@@ -47,6 +51,8 @@ impl Default for Tiny {
             licence: Some("apache-2.0"),
             width: 32,
             weights: TensorType::F32,
+            architecture: "llama",
+            extra: None,
         }
     }
 }
@@ -84,7 +90,7 @@ impl Tiny {
         let merges = vec!["h e".to_owned(), "t h".to_owned()];
 
         let mut writer = Writer::new();
-        writer.set("general.architecture", "llama");
+        writer.set("general.architecture", self.architecture);
         writer.set("general.name", "Tiny Random");
         if let Some(licence) = self.licence {
             writer.set("general.license", licence);
@@ -129,6 +135,7 @@ impl Tiny {
                 shapes.push((format!("blk.{block}.{name}.weight"), shape));
             }
         }
+        shapes.extend(self.extra.map(|name| (name.to_owned(), vec![4])));
         let stored = |shape: &[u64]| {
             if shape.len() == 1 {
                 TensorType::F32

@@ -130,8 +130,58 @@ fn the_readme_lists_what_is_supported() {
     let (sets, others) = printed.split_once("### Tensor types").unwrap();
     assert!(sets.starts_with("### Instruction sets"));
     for table in others.split("### ") {
-        assert!(readme.contains(table.trim_end()), "not in README:\n{table}");
+        if table.starts_with("Architectures") {
+            // There with what each was measured to be off by.
+            let (_, theirs) = readme.split_once("| architecture | used by |").unwrap();
+            let (theirs, _) = theirs.split_once("\n\n").unwrap();
+            assert_eq!(first_cells(theirs), first_cells(table));
+            let count = gristmill_engine::arch::ARCHS.len();
+            assert!(readme.contains(&format!("<summary>{count} architectures")));
+        } else {
+            assert!(readme.contains(table.trim_end()), "not in README:\n{table}");
+        }
     }
+}
+
+/// Of the rows of a Markdown table, the first two cells.
+fn first_cells(table: &str) -> Vec<[&str; 2]> {
+    let rows = table
+        .lines()
+        .skip_while(|line| !line.starts_with("|--") && !line.starts_with("| --"));
+    rows.skip(1)
+        .map(|row| {
+            let mut cells = row.split('|').skip(1).map(str::trim);
+            [(); 2].map(|()| cells.next().unwrap_or(""))
+        })
+        .filter(|cells| !cells[0].is_empty())
+        .collect()
+}
+
+/// One row, one line where no terminal is; and a table may be asked for alone.
+#[test]
+fn architectures_are_listed_with_the_models_that_people_know() {
+    let cache = tempfile::tempdir().unwrap();
+    let printed = |arguments: &[&str]| {
+        let output = gristmill(cache.path()).args(arguments).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = printed(&["supported", "architectures"]);
+    let lines: Vec<&str> = text.lines().collect();
+    let archs = gristmill_engine::arch::ARCHS;
+    assert_eq!(lines.len(), archs.len() + 2);
+    assert_eq!(lines[0], "Architectures");
+    let column = lines[1].find("used by").unwrap();
+    for (arch, line) in archs.iter().zip(&lines[2..]) {
+        let (name, used_by) = line.split_at(column);
+        assert_eq!((name.trim(), used_by), (arch.name, arch.used_by));
+    }
+    assert!(printed(&["supported"]).contains(&text));
+    gristmill(cache.path())
+        .args(["supported", "mills"])
+        .assert()
+        .code(2)
+        .stderr(contains("pre-tokenizers"));
 }
 
 #[test]

@@ -296,7 +296,8 @@ impl<'a> Builder<'a> {
     }
 
     /// Everything that was added, with the head: a norm, and `output` (or `token_embd` again, where the file has none).
-    pub(crate) fn finish(mut self) -> Result<(Decoder, HParams, Vec<String>), Error> {
+    /// Tensors that nothing has asked for are refused.
+    pub(crate) fn finish(mut self) -> Result<(Decoder, HParams), Error> {
         let HParams {
             embedding_length: width,
             vocab_size,
@@ -315,15 +316,8 @@ impl<'a> Builder<'a> {
             }
         };
         output.bias = output.bias.filter(|_| !self.head.ignores_bias);
-        let HParams {
-            block_count,
-            guessing_blocks,
-            ..
-        } = self.loader.hparams;
-        for guessing in block_count..block_count + guessing_blocks {
-            self.loader.ignore(&format!("blk.{guessing}."));
-        }
-        let unused = self.loader.unused();
+        self.loader.ignore_what_is_not_for_text();
+        self.loader.refuse_unused()?;
         let decoder = Decoder {
             embedding: self.embedding,
             steps: self.steps,
@@ -337,6 +331,6 @@ impl<'a> Builder<'a> {
             caches: self.loader.caches,
             fixed: self.loader.fixed,
         };
-        Ok((decoder, self.loader.hparams, unused))
+        Ok((decoder, self.loader.hparams))
     }
 }

@@ -1,6 +1,6 @@
 //! Architectures: what each `general.architecture` is made of. A file here names its metadata keys, tensors and layers out
 //! of the parts in [`layers`](crate::layers); it holds no arithmetic. To add one: a function, in a file of its family or of
-//! its own, and a line in [`ARCHS`].
+//! its own, a line in [`ARCHS`], and fixtures that prove it (`testdata/archs/take.py`).
 //! Flows in: a [`Builder`] over an opened file. Flows out: a [`Decoder`](crate::layers::Decoder), ready to run.
 
 mod builder;
@@ -171,6 +171,49 @@ pub fn architecture(name: &str) -> Result<&'static Architecture, Error> {
         .find(|a| a.name == name)
         .ok_or_else(|| Error::UnknownArchitecture {
             name: name.to_string(),
-            known: ARCHS.iter().map(|a| a.name).collect::<Vec<_>>().join(", "),
+            nearest: nearest(name),
         })
+}
+
+/// Names that someone who reads this one may have meant: the likest of the registry, at most three.
+fn nearest(name: &str) -> Vec<&'static str> {
+    // Below this, names share little but letters.
+    const LIKE: f64 = 0.85;
+    // A name out of a file can be as long as the file, and comparing takes the product of two lengths.
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST {
+        return Vec::new();
+    }
+    let plain = |name: &str| name.to_lowercase().replace(['-', '_', '.', ' '], "");
+    let asked = plain(name);
+    // Counts letters in common, and a common beginning more.
+    let likeness = |name: &str| strsim::jaro_winkler(&asked, &plain(name));
+    let mut all: Vec<(f64, &str)> = ARCHS.iter().map(|a| (likeness(a.name), a.name)).collect();
+    all.retain(|&(likeness, _)| likeness >= LIKE);
+    all.sort_by(|a, b| b.0.total_cmp(&a.0));
+    all.into_iter().map(|(_, name)| name).take(3).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_names_are_told_with_the_nearest() {
+        let first = |name| nearest(name).first().copied();
+        assert_eq!(first("Qwen-3"), Some("qwen3"));
+        assert_eq!(first("gemma3_text"), Some("gemma3"));
+        assert_eq!(first("llama5"), Some("llama"));
+        assert_eq!(first("gptoss"), Some("gpt-oss"));
+        assert_eq!(first("clip"), None);
+        assert_eq!(first(&"llama".repeat(1000)), None);
+        for name in ["qwen9moe", "", "g", "l\u{e4}ma"] {
+            assert!(nearest(name).len() <= 3, "{name}");
+        }
+        let error = architecture("clip").unwrap_err().to_string();
+        assert_eq!(error, "architecture 'clip' is not known to gristmill");
+        let error = architecture("qwen9moe").unwrap_err().to_string();
+        assert!(error.contains("; the nearest names are qwen"), "{error}");
+        assert!(!error.contains('\n'));
+    }
 }

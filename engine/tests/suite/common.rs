@@ -3,6 +3,7 @@
 //! References: the folder that `GRISTMILL_SHARED` names, else `shared` beside the workspace, else what `testdata` holds.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -104,6 +105,17 @@ impl Fixture {
             .collect();
         assert_eq!(chosen.len(), OF_EACH_KIND.len(), "of {OF_EACH_KIND:?}");
         chosen
+    }
+
+    /// Whether it has what a comparison of logits needs: some have their weights in a file, or embeddings for logits.
+    pub fn is_complete(&self) -> bool {
+        self.path("head").is_file() && self.path("logits").is_file()
+    }
+
+    /// First and last position with logits.
+    pub fn positions(&self) -> RangeInclusive<usize> {
+        let position = |i: usize| self.json["positions"][i].as_u64().unwrap() as usize;
+        position(0)..=position(1)
     }
 
     pub fn path(&self, extension: &str) -> PathBuf {

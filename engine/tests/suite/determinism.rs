@@ -37,7 +37,7 @@ const KINDS: &[&str] = &[
 /// thread makes of them is what each of these numbers of threads must.
 fn walk(kinds: &[&str], threads: &[(usize, Option<usize>)]) -> usize {
     let mut models = 0;
-    for fixture in Fixture::of_each_kind() {
+    for fixture in &Fixture::of_each_kind() {
         let tokens = fixture.tokens();
         let bytes = fixture.expand();
         for name in kinds {
@@ -78,10 +78,7 @@ fn prompts_with_threads_of_their_own_make_the_same_logits() {
 #[test]
 fn a_text_with_other_threads_for_its_prompt_is_the_same() {
     // A prompt on one path, then tokens one by one on the other, in one context.
-    let fixture = Fixture::all(&common::testdata().join("archs"))
-        .into_iter()
-        .find(|f| f.name == "llama-gqa")
-        .unwrap();
+    let fixture = Fixture::named("llama-gqa");
     let tokens = fixture.tokens();
     assert!(tokens.len() > gristmill_kernels::FEW_COLUMNS + 2);
     let model = common::quantized(&fixture.expand(), |_| TensorType::Q4_0).unwrap();

@@ -1,6 +1,6 @@
 //! Foreign files: metadata that fit a file's tensors badly are refused or run, and never panic.
 
-use crate::common::{self, Fixture};
+use crate::common::Fixture;
 use gristmill_engine::{ContextOptions, Logits, Model};
 use gristmill_gguf::{Gguf, Value, Writer};
 use proptest::prelude::*;
@@ -76,7 +76,7 @@ proptest! {
         name in prop::sample::select(vec!["llama-gqa", "llama-yarn-attnfactor", "llama-mixtral", "gemma3-gqa", "gemma3-1b"]),
         changes in prop::collection::vec((0..100_usize, 0..100_usize), 1..4),
     ) {
-        let fixture = Fixture::all(&common::testdata().join("archs")).into_iter().find(|f| f.name == name).unwrap();
+        let fixture = Fixture::named(name);
         let model = match Model::from_gguf(changed(&fixture, &changes)) {
             Err(error) => {
                 let message = error.to_string();

@@ -10,8 +10,7 @@ use gristmill_engine::{
 use gristmill_gguf::{Gguf, TensorType};
 
 fn model(name: &str) -> Arc<Model> {
-    let fixtures = Fixture::all(&common::testdata().join("archs"));
-    let fixture = fixtures.into_iter().find(|f| f.name == name).unwrap();
+    let fixture = Fixture::named(name);
     Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap()
 }
 
@@ -100,7 +99,6 @@ fn models_without_a_tokenizer_generate_ids() {
 /// Models for chats: windows of 12 and 32 tokens and none, quantized as real files are, with the caches they may have.
 fn chatting() -> Vec<(String, Arc<Model>, CacheType)> {
     use CacheType::{F16, F32, Q8_0};
-    let fixtures = Fixture::all(&common::testdata().join("archs"));
     [
         ("gemma3-1b", TensorType::Q8_0, F16),
         ("gemma3-dense", TensorType::Q4_K, Q8_0),
@@ -114,7 +112,7 @@ fn chatting() -> Vec<(String, Arc<Model>, CacheType)> {
     ]
     .into_iter()
     .map(|(name, kind, cache)| {
-        let fixture = fixtures.iter().find(|f| f.name == name).unwrap();
+        let fixture = Fixture::named(name);
         let model = common::quantized(&fixture.expand(), |_| kind).unwrap();
         (format!("{name} as {kind:?}, {cache}"), model, cache)
     })
@@ -275,10 +273,9 @@ fn two_contexts_of_a_model_do_not_meet() {
 
 #[test]
 fn a_model_file_that_is_written_to_is_noticed() {
-    let fixtures = Fixture::all(&common::testdata().join("archs"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
-    std::fs::write(&path, fixtures[0].expand()).unwrap();
+    std::fs::write(&path, Fixture::named("llama-gqa").expand()).unwrap();
     let model = Model::open(&path, &Default::default()).unwrap();
     let mut context = model.context(&common::exact(1)).unwrap();
     context.feed(&[1, 2, 3], Logits::Last).unwrap();

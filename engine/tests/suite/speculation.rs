@@ -458,7 +458,6 @@ fn a_pass_with_guesses_has_the_bits_of_single_passes() {
 
 #[test]
 fn a_text_that_was_guessed_leaves_the_bits_of_one_that_was_read() {
-    let fixtures = Fixture::all(&common::testdata().join("archs"));
     let mut wrong = Vec::new();
     for (name, kind) in [
         ("gemma3-1b", "Q8_0"),
@@ -469,7 +468,7 @@ fn a_text_that_was_guessed_leaves_the_bits_of_one_that_was_read() {
         ("lfm2-real", "F16"),
         ("qwen35-real", "Q8_0"),
     ] {
-        let fixture = fixtures.iter().find(|f| f.name == name).unwrap();
+        let fixture = Fixture::named(name);
         let kind = common::tensor_type(kind);
         let model = common::quantized(&fixture.expand(), |_| kind).unwrap();
         let context = |speculation| {
@@ -524,8 +523,7 @@ fn a_text_that_was_guessed_leaves_the_bits_of_one_that_was_read() {
 
 #[test]
 fn a_draft_of_another_vocabulary_is_refused() {
-    let fixtures = Fixture::all(&common::testdata().join("archs"));
-    let fixture = fixtures.iter().find(|f| f.name == "llama-gqa").unwrap();
+    let fixture = Fixture::named("llama-gqa");
     let gguf = Gguf::from_bytes(fixture.expand()).unwrap();
     let named = |tokens: Vec<String>| {
         let mut writer = Writer::new();
