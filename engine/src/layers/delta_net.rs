@@ -35,6 +35,17 @@ enum Inputs {
     Together(Linear),
 }
 
+/// How rows that are computed together are shared out.
+#[derive(Clone, Copy)]
+struct Shares<'s> {
+    /// Key heads, whose rows lie together.
+    heads: usize,
+    /// Rows of a head for each purpose.
+    sizes: &'s [usize],
+    /// Purposes whose rows go to the first output; the others' go to the second.
+    first: usize,
+}
+
 impl Inputs {
     fn linears(&self) -> &[Linear] {
         match self {
@@ -51,17 +62,20 @@ impl Inputs {
         }
     }
 
-    /// Writes what each purpose gets: an output, the beginning of its part there, and the values of a row of it.
+    /// Both outputs, in which the purposes follow each other.
     fn forward(
         &self,
         pass: &mut Pass<'_>,
         x: &[f32],
-        heads: usize,
-        sizes: &[usize],
+        shares: Shares<'_>,
         outs: [&mut [f32]; 2],
-        first: usize,
         mut scratch: &mut [f32],
     ) {
+        let Shares {
+            heads,
+            sizes,
+            first,
+        } = shares;
         let n = pass.n;
         match self {
             Self::Apart(all) => {
@@ -212,11 +226,20 @@ impl Mixer for GatedDeltaNet {
             share * value_length,
             share * value_length,
         ];
-        self.inputs
-            .forward(pass, x, keys, &of_key, [&mut *raw, &mut *gate], 3, scratch);
-        let rates = [&mut *strength, &mut *decay];
-        self.rates
-            .forward(pass, x, keys, &[share, share], rates, 1, scratch);
+        let shares = Shares {
+            heads: keys,
+            sizes: &of_key,
+            first: 3,
+        };
+        let outs = [&mut *raw, &mut *gate];
+        self.inputs.forward(pass, x, shares, outs, scratch);
+        let shares = Shares {
+            heads: keys,
+            sizes: &[share, share],
+            first: 1,
+        };
+        let outs = [&mut *strength, &mut *decay];
+        self.rates.forward(pass, x, shares, outs, scratch);
 
         let with = pass.compute.floats();
         Activation::Sigmoid.apply(with, strength);

@@ -15,11 +15,8 @@ fn models() -> Vec<(String, Arc<Model>)> {
     let fixtures = Fixture::of_each_kind();
     let load = |f: Fixture| (f.name.clone(), loaded(&f));
     let mut models: Vec<(String, Arc<Model>)> = fixtures.into_iter().map(load).collect();
-    let path = common::testdata().join("archs/llama-dense-Q4_0.gguf");
-    models.push((
-        "llama-dense-Q4_0".into(),
-        Model::open(path, &Default::default()).unwrap(),
-    ));
+    let quantized = "llama-dense-Q4_0";
+    models.push((quantized.into(), model(quantized)));
     models
 }
 
@@ -27,8 +24,14 @@ fn loaded(fixture: &Fixture) -> Arc<Model> {
     Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap()
 }
 
+/// A model of testdata, out of a fixture or stored whole.
 fn model(name: &str) -> Arc<Model> {
-    loaded(&Fixture::named(name))
+    let file = common::testdata().join(format!("archs/{name}.gguf"));
+    if file.is_file() {
+        Model::open(file, &Default::default()).unwrap()
+    } else {
+        loaded(&Fixture::named(name))
+    }
 }
 
 fn guessing(lookup: bool, draft: Option<&Arc<Model>>, depth: Option<usize>) -> SpeculationOptions {

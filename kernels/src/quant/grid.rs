@@ -89,6 +89,20 @@ static EVEN_SIGNS: [u8; 128] = {
     table
 };
 
+/// Factors of 1 and -1 for all of [`even_signs`].
+#[cfg(target_arch = "x86_64")]
+pub(crate) static EVEN_FACTORS: [[i8; 8]; 128] = {
+    let mut table = [[1; 8]; 128];
+    let mut at = 0;
+    while at < 128 * 8 {
+        if EVEN_SIGNS[at / 8] >> (at % 8) & 1 == 1 {
+            table[at / 8][at % 8] = -1;
+        }
+        at += 1;
+    }
+    table
+};
+
 /// Eight magnitudes (1 to 127) with signs: bit `i` set makes element `i` negative.
 #[inline(always)]
 pub(super) fn apply_signs(magnitudes: [i8; 8], signs: u8) -> [i8; 8] {

@@ -3,7 +3,7 @@
 //! The products of four runs are summed into the four lanes of either half of a vector, twice; so a unit's eight sums come
 //! to lie in the lanes of a vector, as its scales do, and what follows is one operation for all eight.
 
-use super::layouts::{Head, Layout, Shared};
+use super::layouts::{Head, Layout};
 use crate::isa::{Columns, RUNS, UNIT};
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -192,16 +192,16 @@ impl<D: Multiply, L: Layout> Of<D, L> {
     /// # Safety
     /// As [`Layout::codes`].
     #[inline(always)]
-    unsafe fn sides(unit: *const u8, shared: *const Shared, run: usize) -> [__m256i; 2] {
+    unsafe fn sides(unit: *const u8, run: usize) -> [__m256i; 2] {
         // SAFETY: the caller's promise.
         unsafe {
             if Self::SIGNS {
-                L::split(unit, shared, run)
+                L::split(unit, run)
             } else if L::BIAS.is_none() {
-                let codes = L::codes(unit, shared, run);
+                let codes = L::codes(unit, run);
                 [_mm256_xor_si256(codes, _mm256_set1_epi8(-128)); 2]
             } else {
-                [L::codes(unit, shared, run); 2]
+                [L::codes(unit, run); 2]
             }
         }
     }
@@ -380,13 +380,10 @@ unsafe fn add_unit<D: Multiply, L: Layout, const C: usize>(
 ) {
     // SAFETY: as `row`.
     unsafe {
-        let mut shared = MaybeUninit::<Shared>::uninit();
-        L::share(unit, shared.as_mut_ptr());
-        let shared = shared.as_ptr();
         let mut sums = [[_mm256_setzero_si256(); 2]; C];
-        four_runs::<D, L, C, 0>(unit, shared, columns, index, &mut sums);
+        four_runs::<D, L, C, 0>(unit, columns, index, &mut sums);
         if runs > 4 {
-            four_runs::<D, L, C, 4>(unit, shared, columns, index, &mut sums);
+            four_runs::<D, L, C, 4>(unit, columns, index, &mut sums);
         }
         let bias = _mm256_set1_ps(Of::<D, L>::BIAS as f32);
         for (c, column) in columns.iter().enumerate() {
@@ -430,7 +427,6 @@ unsafe fn add_unit<D: Multiply, L: Layout, const C: usize>(
 #[inline(always)]
 unsafe fn four_runs<D: Multiply, L: Layout, const C: usize, const FIRST: usize>(
     unit: *const u8,
-    shared: *const Shared,
     columns: &[Column; C],
     index: usize,
     sums: &mut [[__m256i; 2]; C],
@@ -439,10 +435,10 @@ unsafe fn four_runs<D: Multiply, L: Layout, const C: usize, const FIRST: usize>(
     unsafe {
         // Not a loop and not a closure: the number of a run must be a constant when it is compiled.
         let sides = [
-            Of::<D, L>::sides(unit, shared, FIRST),
-            Of::<D, L>::sides(unit, shared, FIRST + 1),
-            Of::<D, L>::sides(unit, shared, FIRST + 2),
-            Of::<D, L>::sides(unit, shared, FIRST + 3),
+            Of::<D, L>::sides(unit, FIRST),
+            Of::<D, L>::sides(unit, FIRST + 1),
+            Of::<D, L>::sides(unit, FIRST + 2),
+            Of::<D, L>::sides(unit, FIRST + 3),
         ];
         for (c, column) in columns.iter().enumerate() {
             let x = column.codes.add(index * UNIT + FIRST * 32);

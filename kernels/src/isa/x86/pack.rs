@@ -1,9 +1,8 @@
 //! From blocks to slabs: rows of codes by the types' layouts, then the interleaving that the tiles want.
 
-use super::layouts::{Layout, Shared};
+use super::layouts::Layout;
 use crate::isa::{RUN, RUNS, SlabBuffers, SlabRows, UNIT, UNIT_GROUPS, places};
 use std::arch::x86_64::*;
-use std::mem::MaybeUninit;
 
 /// Up to a unit of a row to signed codes, scales and mins, see [`crate::isa::UnpackUnit`].
 /// # Safety
@@ -22,7 +21,6 @@ pub unsafe fn unpack<L: Layout>(
     unsafe {
         let bias = _mm256_set1_epi8(bias);
         let to = codes.as_mut_ptr();
-        let mut shared = MaybeUninit::<Shared>::uninit();
         if codes.len() == UNIT {
             let unit = blocks.as_ptr();
             // The row's next unit is wanted after this one has been multiplied; a prefetch outside the file does nothing.
@@ -36,17 +34,15 @@ pub unsafe fn unpack<L: Layout>(
             if L::MINS {
                 store_floats::<L>(head.mins, mins.as_mut_ptr());
             }
-            L::share(unit, shared.as_mut_ptr());
-            let shared = shared.as_ptr();
             // Not a loop: the number of a run must be a constant when it is compiled.
-            store_run::<L>(unit, shared, 0, bias, to);
-            store_run::<L>(unit, shared, 1, bias, to);
-            store_run::<L>(unit, shared, 2, bias, to);
-            store_run::<L>(unit, shared, 3, bias, to);
-            store_run::<L>(unit, shared, 4, bias, to);
-            store_run::<L>(unit, shared, 5, bias, to);
-            store_run::<L>(unit, shared, 6, bias, to);
-            store_run::<L>(unit, shared, 7, bias, to);
+            store_run::<L>(unit, 0, bias, to);
+            store_run::<L>(unit, 1, bias, to);
+            store_run::<L>(unit, 2, bias, to);
+            store_run::<L>(unit, 3, bias, to);
+            store_run::<L>(unit, 4, bias, to);
+            store_run::<L>(unit, 5, bias, to);
+            store_run::<L>(unit, 6, bias, to);
+            store_run::<L>(unit, 7, bias, to);
         } else {
             let mut copy = [0u8; 512];
             copy[..blocks.len()].copy_from_slice(blocks);
@@ -59,9 +55,8 @@ pub unsafe fn unpack<L: Layout>(
                 store_floats::<L>(head.mins, values.as_mut_ptr());
                 mins[..groups].copy_from_slice(&values[..groups]);
             }
-            L::share(unit, shared.as_mut_ptr());
             for run in 0..codes.len() / 32 {
-                store_run::<L>(unit, shared.as_ptr(), run, bias, to);
+                store_run::<L>(unit, run, bias, to);
             }
         }
     }
@@ -86,16 +81,10 @@ unsafe fn store_floats<L: Layout>([first, second]: [__m256; 2], to: *mut f32) {
 }
 
 #[inline(always)]
-unsafe fn store_run<L: Layout>(
-    unit: *const u8,
-    shared: *const Shared,
-    run: usize,
-    bias: __m256i,
-    to: *mut i8,
-) {
+unsafe fn store_run<L: Layout>(unit: *const u8, run: usize, bias: __m256i, to: *mut i8) {
     // SAFETY: as `unpack`.
     unsafe {
-        let signed = _mm256_sub_epi8(L::codes(unit, shared, run), bias);
+        let signed = _mm256_sub_epi8(L::codes(unit, run), bias);
         _mm256_storeu_si256(to.add(run * 32).cast(), signed);
     }
 }

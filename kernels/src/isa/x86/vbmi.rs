@@ -216,7 +216,7 @@ macro_rules! vbmi {
                 unsafe { <super::layouts::$name as Layout>::head(unit) }
             }
             #[inline(always)]
-            unsafe fn codes($unit: *const u8, _: *const Shared, $run: usize) -> __m256i {
+            unsafe fn codes($unit: *const u8, $run: usize) -> __m256i {
                 // SAFETY: the caller's promise: AVX-512 with VBMI, and GFNI, and the bytes of the blocks that are read.
                 unsafe { $codes }
             }

@@ -18,15 +18,6 @@ pub struct Head {
     pub mins: [__m256; 2],
 }
 
-/// What the runs of a unit have in common, made once for all of them. It is in memory because indices are read one by one.
-#[repr(C, align(32))]
-pub struct Shared {
-    /// Numbers of points of a grid.
-    indices: [u16; 64],
-    /// A sign bit for each code.
-    signs: [u8; 32],
-}
-
 /// How a type's blocks unpack.
 pub trait Layout: Blocks {
     /// What `codes` adds to the type's codes so that they are unsigned; `None`: they are signed.
@@ -46,25 +37,18 @@ pub trait Layout: Blocks {
         // SAFETY: the caller's promise.
         unsafe { Self::head(unit) }
     }
-    /// What `codes` and `split` will be given for this unit: the fields that this type has a use for.
-    /// # Safety
-    /// The CPU must have AVX2, FMA and F16C; at `unit` lie the bytes of a whole unit, `to` can be written.
-    #[inline(always)]
-    unsafe fn share(unit: *const u8, to: *mut Shared) {
-        let _ = (unit, to);
-    }
     /// Codes 32 · `run` and on.
     /// # Safety
-    /// The CPU must have AVX2, FMA and F16C; at `unit` lie the bytes of a whole unit, at `shared` what `share` wrote.
-    unsafe fn codes(unit: *const u8, shared: *const Shared, run: usize) -> __m256i;
+    /// The CPU must have AVX2, FMA and F16C; at `unit` lie the bytes of a whole unit.
+    unsafe fn codes(unit: *const u8, run: usize) -> __m256i;
     /// The magnitudes of signed codes, and bytes with their signs (0 where a code is 0).
     /// # Safety
-    /// As `codes`.
+    /// The CPU must have AVX2, FMA and F16C; at `unit` lie the bytes of a whole unit.
     #[inline(always)]
-    unsafe fn split(unit: *const u8, shared: *const Shared, run: usize) -> [__m256i; 2] {
+    unsafe fn split(unit: *const u8, run: usize) -> [__m256i; 2] {
         // SAFETY: the caller's promise.
         unsafe {
-            let codes = Self::codes(unit, shared, run);
+            let codes = Self::codes(unit, run);
             [_mm256_abs_epi8(codes), codes]
         }
     }
@@ -134,8 +118,14 @@ unsafe fn nibbles(at: *const u8) -> __m256i {
 #[inline(always)]
 unsafe fn bit_masks(at: *const u8) -> __m256i {
     // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
+    unsafe { spread_bits(_mm256_set1_epi32(at.cast::<i32>().read_unaligned())) }
+}
+
+/// 32 bits, the same in all words, to bytes of all ones or none.
+#[inline(always)]
+unsafe fn spread_bits(bits: __m256i) -> __m256i {
+    // SAFETY: the caller's promise: AVX2, FMA and F16C. Nothing is read from memory.
     unsafe {
-        let bits = _mm256_set1_epi32(at.cast::<i32>().read_unaligned());
         // Each byte of bits to the eight lanes that take one bit of it.
         let spread = _mm256_setr_epi64x(
             0,
@@ -186,7 +176,7 @@ macro_rules! small {
                 }
             )?
             #[inline(always)]
-            unsafe fn codes(unit: *const u8, _: *const Shared, run: usize) -> __m256i {
+            unsafe fn codes(unit: *const u8, run: usize) -> __m256i {
                 // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
                 unsafe {
                     let $block = unit.add(run * Self::BYTES);
@@ -403,7 +393,7 @@ macro_rules! large {
                 unsafe { $head }
             }
             #[inline(always)]
-            unsafe fn codes($at: *const u8, _: *const Shared, $run: usize) -> __m256i {
+            unsafe fn codes($at: *const u8, $run: usize) -> __m256i {
                 // SAFETY: the caller's promise: AVX2, FMA and F16C, and the bytes of the blocks that are read.
                 unsafe { $codes }
             }
