@@ -9,7 +9,8 @@ use super::{Architecture, Layer, Norms};
 use crate::error::Error;
 use crate::hparams::{HParams, Keys, Pattern};
 use crate::layers::{
-    Branch, Decoder, Embedding, Head, Linear, Norm, NormKind, RopeId, RopeSpec, Step,
+    Branch, Decoder, Embedding, Head, LayerEmbedding, LayerInput, Linear, Norm, NormKind, RopeId,
+    RopeSpec, Step,
 };
 use crate::load::{Loader, Part};
 
@@ -56,6 +57,7 @@ impl<'a> Builder<'a> {
                 scale: None,
                 positions: None,
                 norm: None,
+                layers: None,
             },
             steps: Vec::new(),
             head: HeadOptions::default(),
@@ -149,6 +151,13 @@ impl<'a> Builder<'a> {
     pub fn norm(&mut self, layer: usize, name: &str) -> Result<Norm, Error> {
         let mut at = self.loader.layer(layer);
         at.norm(name, at.width())
+    }
+
+    /// A factor that is a tensor of its own, `blk.{layer}.{name}.weight`; 1 where the file has none.
+    pub fn factor(&mut self, layer: usize, name: &str) -> Result<f32, Error> {
+        let mut at = self.loader.layer(layer);
+        let factor = at.opt_vector(&format!("{name}.weight"), 1)?;
+        Ok(factor.map_or(1.0, |factor| factor[0]))
     }
 
     /// A norm of the residual stream without weights.
@@ -265,6 +274,18 @@ impl<'a> Builder<'a> {
     pub fn norm_embeddings_plainly(&mut self) -> Result<(), Error> {
         self.embedding.norm = Some(self.plain_norm()?);
         Ok(())
+    }
+
+    /// Gives each layer an input of its own beside the residual stream, of so many values
+    /// (`embedding_length_per_layer_input`, else `default`), and the part that reads it; none if that is 0.
+    pub fn layer_inputs(&mut self, default: usize) -> Result<Option<LayerInput>, Error> {
+        let length = self.keys.opt_number("embedding_length_per_layer_input")?;
+        let length = length.unwrap_or(default);
+        if length == 0 {
+            return Ok(None);
+        }
+        self.embedding.layers = Some(LayerEmbedding::load(&mut self.loader, length)?);
+        Ok(Some(LayerInput { length }))
     }
 
     /// The norm before the output matrix, if it is not `output_norm`; or that there is none.

@@ -3,7 +3,7 @@
 use gristmill_kernels::ops;
 
 use super::step::{Step, StepBuffers};
-use super::{Cost, Linear, Norm, Pass, Rope, Tensor};
+use super::{Cost, LayerEmbedding, Linear, Norm, Pass, Rope, Tensor};
 use crate::cache::{CacheShape, FixedShape};
 
 /// From token ids to the residual stream.
@@ -15,6 +15,8 @@ pub struct Embedding {
     pub(crate) positions: Option<Tensor>,
     /// Of the sum.
     pub(crate) norm: Option<Norm>,
+    /// Rows that each layer sees beside the residual stream.
+    pub(crate) layers: Option<LayerEmbedding>,
 }
 
 /// From the residual stream to logits.
@@ -65,7 +67,14 @@ impl Decoder {
         let rows = 3 + usize::from(self.has_branches()) + usize::from(self.keeps());
         batch
             .saturating_mul(rows * self.width())
+            .saturating_add(self.layer_inputs(batch))
             .saturating_add(self.scratch(batch))
+    }
+
+    /// f32 values of the layers' inputs for batches of up to `batch` tokens.
+    pub fn layer_inputs(&self, batch: usize) -> usize {
+        let layers = self.embedding.layers.as_ref();
+        layers.map_or(0, |layers| batch.saturating_mul(layers.row()))
     }
 
     /// Whether a step has several branches.
@@ -79,7 +88,7 @@ impl Decoder {
     }
 
     /// What a token costs whose logits are not asked for, and what is added for one whose logits are: the steps after
-    /// the last that looks at the past, and the output matrix.
+    /// the last that later positions see something of, and the output matrix.
     pub fn cost(&self) -> (Cost, Cost) {
         let (inner, last) = self.steps.split_at(self.local_from());
         let sum = |steps: &[Step]| steps.iter().map(Step::cost).sum::<Cost>();
@@ -91,10 +100,13 @@ impl Decoder {
         if let Some(positions) = &self.embedding.positions {
             rows = rows + row(positions);
         }
+        if let Some(layers) = &self.embedding.layers {
+            rows = rows + row(&layers.tokens) + layers.projection.cost();
+        }
         (rows + sum(inner), sum(last) + self.head.output.cost())
     }
 
-    /// The number of the first of the last steps, none of which looks at the past.
+    /// The number of the first of the last steps, of none of which later positions see anything.
     fn local_from(&self) -> usize {
         let local = self.steps.iter().rev().take_while(|step| step.is_local());
         self.steps.len() - local.count()
@@ -102,7 +114,8 @@ impl Decoder {
 
     fn scratch(&self, rows: usize) -> usize {
         let branches = self.steps.iter().flat_map(|step| &step.branches);
-        branches.map(|b| b.mixer.scratch(rows)).max().unwrap_or(0)
+        let most = branches.map(|b| b.mixer.scratch(rows)).max().unwrap_or(0);
+        most.max(self.layer_inputs(rows))
     }
 
     /// Buffers for batches of up to `batch` tokens.
@@ -132,6 +145,9 @@ impl Decoder {
         } = buffers;
         let x = &mut x[..n * width];
         self.embedding.forward(pass, ids, x, normed);
+        if let Some(layers) = &self.embedding.layers {
+            layers.forward(pass, ids, x, scratch);
+        }
         let local_from = self.local_from();
         for (number, step) in self.steps.iter().enumerate() {
             let first = if number < local_from { 0 } else { wanted };

@@ -11,6 +11,7 @@ mod delta_net;
 mod experts;
 mod feed_forward;
 mod latent;
+mod layer_inputs;
 mod linear;
 mod mamba;
 mod matrix;
@@ -27,6 +28,7 @@ pub use delta_net::DeltaNet;
 pub use experts::Experts;
 pub use feed_forward::FeedForward;
 pub use latent::LatentAttention;
+pub use layer_inputs::{LayerEmbedding, LayerInput, LayerInputs};
 pub use linear::{Linear, Tensor};
 pub use mamba::{Mamba, Mamba2};
 pub use matrix::{Factor, Matrix};
@@ -46,8 +48,8 @@ pub trait Mixer: Send + Sync {
     /// f32 values of scratch for batches of up to `rows` positions.
     fn scratch(&self, rows: usize) -> usize;
 
-    /// Whether what it gives for a position depends on that position alone: it need not run for positions that nobody
-    /// asks for.
+    /// Whether nothing that it does for a position is seen at later ones: it need not run for positions that nobody asks
+    /// for.
     fn is_local(&self) -> bool {
         false
     }
@@ -110,6 +112,8 @@ pub struct Pass<'a> {
     pub fixed: &'a [FixedState],
     /// Rotations of the batch's positions, by [`RopeId`].
     pub ropes: &'a [RopeTable],
+    /// The batch's inputs for each layer.
+    pub inputs: LayerInputs<'a>,
     /// Position of the first token.
     pub first: usize,
     /// Number of tokens.

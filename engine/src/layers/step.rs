@@ -1,5 +1,5 @@
-//! Steps of the residual stream: `x = after(x + scale · joint(Σ behind(scale · mixer(before(x)))))`. A step may keep the stream
-//! as it finds it; a branch may see what was kept in place of the stream.
+//! Steps of the residual stream: `x = after(factor · (x + scale · joint(Σ behind(scale · mixer(before(x))))))`. A step may
+//! keep the stream as it finds it; a branch may see what was kept in place of the stream.
 
 use gristmill_kernels::ops;
 
@@ -39,6 +39,8 @@ pub struct Step {
     pub joint: Option<Norm>,
     /// Factor on what is added.
     pub scale: f32,
+    /// Factor on the stream after the addition.
+    pub factor: f32,
     /// Norm of the stream after the addition.
     pub after: Option<Norm>,
 }
@@ -62,6 +64,7 @@ impl Step {
             keeps: false,
             joint: None,
             scale: 1.0,
+            factor: 1.0,
             after: None,
         }
     }
@@ -79,7 +82,7 @@ impl Step {
         }
     }
 
-    /// Whether what it gives for a position depends on that position alone.
+    /// Whether nothing that it does for a position is seen at later ones.
     pub fn is_local(&self) -> bool {
         self.branches.iter().all(|b| b.mixer.is_local())
     }
@@ -136,6 +139,9 @@ impl Step {
             pass.each_row(width, x, |row, x| {
                 ops::add_scaled(with, x, scale, &out[row * width..][..width]);
             });
+        }
+        if self.factor != 1.0 {
+            pass.each_row(width, x, |_, row| ops::scale(with, row, self.factor));
         }
         if let Some(norm) = &self.after {
             norm.forward(pass, x, normed);
