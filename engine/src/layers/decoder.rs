@@ -2,7 +2,7 @@
 
 use gristmill_kernels::ops;
 
-use super::step::{Step, StepBuffers};
+use super::step::{Stage, Step, StepBuffers};
 use super::{Cost, LayerEmbedding, Linear, Norm, Pass, Rope, Tensor};
 use crate::cache::{CacheShape, FixedShape};
 
@@ -32,7 +32,9 @@ pub struct Head {
 /// A model's computation, with handles to its tensors.
 pub struct Decoder {
     pub(crate) embedding: Embedding,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<Stage>,
+    /// Streams for each token, the residual stream among them.
+    pub(crate) streams: usize,
     pub(crate) head: Head,
     pub(crate) ropes: Vec<Rope>,
     pub(crate) caches: Vec<CacheShape>,
@@ -48,6 +50,7 @@ pub struct Buffers {
     out: Vec<f32>,
     other: Vec<f32>,
     kept: Vec<f32>,
+    streams: Vec<f32>,
     scratch: Vec<f32>,
 }
 
@@ -65,6 +68,7 @@ impl Decoder {
     /// f32 values that [`Self::buffers`] takes.
     pub fn buffer_values(&self, batch: usize) -> usize {
         let rows = 3 + usize::from(self.has_branches()) + usize::from(self.keeps());
+        let rows = rows + self.parallel_streams();
         batch
             .saturating_mul(rows * self.width())
             .saturating_add(self.layer_inputs(batch))
@@ -79,19 +83,31 @@ impl Decoder {
 
     /// Whether a step has several branches.
     fn has_branches(&self) -> bool {
-        self.steps.iter().any(|step| step.branches.len() > 1)
+        self.residual_steps().any(|step| step.branches.len() > 1)
     }
 
     /// Whether a step keeps the stream.
     fn keeps(&self) -> bool {
-        self.steps.iter().any(|step| step.keeps)
+        self.residual_steps().any(|step| step.keeps)
+    }
+
+    fn residual_steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter_map(|stage| match stage {
+            Stage::Residual(step) => Some(step),
+            Stage::Streams(_) => None,
+        })
+    }
+
+    /// Rows of all streams of a token, where there are several.
+    fn parallel_streams(&self) -> usize {
+        if self.streams > 1 { self.streams } else { 0 }
     }
 
     /// What a token costs whose logits are not asked for, and what is added for one whose logits are: the steps after
     /// the last that later positions see something of, and the output matrix.
     pub fn cost(&self) -> (Cost, Cost) {
         let (inner, last) = self.steps.split_at(self.local_from());
-        let sum = |steps: &[Step]| steps.iter().map(Step::cost).sum::<Cost>();
+        let sum = |steps: &[Stage]| steps.iter().map(Stage::cost).sum::<Cost>();
         let row = |matrix: &Tensor| Cost {
             bytes: (matrix.bytes() / matrix.rows.max(1)) as u64,
             ..Cost::default()
@@ -113,8 +129,8 @@ impl Decoder {
     }
 
     fn scratch(&self, rows: usize) -> usize {
-        let branches = self.steps.iter().flat_map(|step| &step.branches);
-        let most = branches.map(|b| b.mixer.scratch(rows)).max().unwrap_or(0);
+        let steps = self.steps.iter().map(|step| step.scratch(rows));
+        let most = steps.max().unwrap_or(0);
         most.max(self.layer_inputs(rows))
     }
 
@@ -127,6 +143,7 @@ impl Decoder {
             out: rows(true),
             other: rows(self.has_branches()),
             kept: rows(self.keeps()),
+            streams: vec![0.0; batch * self.width() * self.parallel_streams()],
             scratch: vec![0.0; self.scratch(batch)],
         }
     }
@@ -141,6 +158,7 @@ impl Decoder {
             out,
             other,
             kept,
+            streams,
             scratch,
         } = buffers;
         let x = &mut x[..n * width];
@@ -160,11 +178,13 @@ impl Decoder {
             // Buffers that no step has a use for are empty.
             let (others, kepts) = (rows.min(other.len()), rows.min(kept.len()));
             let skipped = (first * width).min(kept.len());
+            let all = self.parallel_streams() * width;
             let buffers = StepBuffers {
                 normed: &mut normed[..rows],
                 out: &mut out[..rows],
                 other: &mut other[..others],
                 kept: &mut kept[skipped..][..kepts],
+                streams: &mut streams[first * all..n * all],
                 scratch,
             };
             step.forward(pass, x, buffers);

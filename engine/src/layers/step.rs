@@ -3,7 +3,7 @@
 
 use gristmill_kernels::ops;
 
-use super::{Cost, Mixer, Norm, Pass};
+use super::{Cost, Mixer, Norm, Pass, StreamStep};
 
 /// A function of the residual stream, between its norms.
 pub struct Branch {
@@ -25,6 +25,63 @@ impl Branch {
         Self {
             behind: Some(norm),
             ..self
+        }
+    }
+}
+
+/// What a decoder runs, one after the other.
+pub enum Stage {
+    /// Something is added to the residual stream.
+    Residual(Step),
+    /// Something is done with all of several streams.
+    Streams(Box<dyn StreamStep>),
+}
+
+impl From<Step> for Stage {
+    fn from(step: Step) -> Self {
+        Self::Residual(step)
+    }
+}
+
+impl<S: StreamStep + 'static> From<S> for Stage {
+    fn from(step: S) -> Self {
+        Self::Streams(Box::new(step))
+    }
+}
+
+impl Stage {
+    /// Whether nothing that it does for a position is seen at later ones.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Residual(step) => step.branches.iter().all(|b| b.mixer.is_local()),
+            Self::Streams(_) => true,
+        }
+    }
+
+    /// f32 values of scratch for batches of up to `rows` positions.
+    pub(super) fn scratch(&self, rows: usize) -> usize {
+        match self {
+            Self::Residual(step) => {
+                let branches = step.branches.iter();
+                branches.map(|b| b.mixer.scratch(rows)).max().unwrap_or(0)
+            }
+            Self::Streams(step) => step.scratch(rows),
+        }
+    }
+
+    /// What it takes to run one token through it.
+    pub fn cost(&self) -> Cost {
+        match self {
+            Self::Residual(step) => step.branches.iter().map(|b| b.mixer.cost()).sum(),
+            Self::Streams(step) => step.cost(),
+        }
+    }
+
+    /// Runs the rows of `x` through it.
+    pub(super) fn forward(&self, pass: &mut Pass<'_>, x: &mut [f32], buffers: StepBuffers<'_>) {
+        match self {
+            Self::Residual(step) => step.forward(pass, x, buffers),
+            Self::Streams(step) => step.forward(pass, x, buffers.streams, buffers.scratch),
         }
     }
 }
@@ -53,6 +110,8 @@ pub(super) struct StepBuffers<'b> {
     pub other: &'b mut [f32],
     /// What was kept; only where a step keeps something.
     pub kept: &'b mut [f32],
+    /// All streams, where there are several.
+    pub streams: &'b mut [f32],
     pub scratch: &'b mut [f32],
 }
 
@@ -82,18 +141,8 @@ impl Step {
         }
     }
 
-    /// Whether nothing that it does for a position is seen at later ones.
-    pub fn is_local(&self) -> bool {
-        self.branches.iter().all(|b| b.mixer.is_local())
-    }
-
-    /// What it takes to run one token through it.
-    pub fn cost(&self) -> Cost {
-        self.branches.iter().map(|b| b.mixer.cost()).sum()
-    }
-
     /// Runs the rows of `x` through it.
-    pub(super) fn forward(&self, pass: &mut Pass<'_>, x: &mut [f32], buffers: StepBuffers<'_>) {
+    fn forward(&self, pass: &mut Pass<'_>, x: &mut [f32], buffers: StepBuffers<'_>) {
         let width = x.len() / pass.n;
         let StepBuffers {
             normed,
@@ -101,6 +150,7 @@ impl Step {
             other,
             kept,
             scratch,
+            ..
         } = buffers;
         if self.keeps {
             kept.copy_from_slice(x);

@@ -82,6 +82,9 @@ fn costs_are_those_of_the_matrices() {
             let size = gguf.data(tensor).len() as u64;
             let (times, of) = if name.contains("_exps.") {
                 (used, *tensor.dims().last().unwrap())
+            } else if name.ends_with("altup_router.weight") {
+                // Before the layer and after it.
+                (2, 1)
             } else {
                 (1, 1)
             };
