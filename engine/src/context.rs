@@ -11,7 +11,7 @@ use gristmill_kernels::{Compute, ComputeOptions};
 use crate::cache::{Cache, CacheType, FixedStates, Moment};
 use crate::error::Error;
 use crate::generate::{GenerateOptions, Generation, StopHandle};
-use crate::layers::{Buffers, Pass};
+use crate::layers::{Buffers, LayerInputs, Pass};
 use crate::model::Model;
 use crate::speculate::{Speculation, SpeculationOptions};
 
@@ -205,6 +205,7 @@ pub(crate) struct Session {
     fixed: FixedStates,
     ropes: Vec<RopeTable>,
     buffers: Buffers,
+    layer_inputs: Vec<f32>,
     logits: Vec<f32>,
     batch: usize,
     pub(crate) capacity: usize,
@@ -241,6 +242,7 @@ impl Session {
             fixed: FixedStates::new(&decoder.fixed),
             ropes: decoder.ropes.iter().map(|r| r.table(capacity)).collect(),
             buffers: decoder.buffers(batch),
+            layer_inputs: vec![0.0; decoder.layer_inputs(batch)],
             logits: vec![0.0; model.vocab_size()],
             batch,
             capacity,
@@ -464,6 +466,7 @@ impl Session {
             caches: &mut self.caches,
             fixed: self.fixed.states(),
             ropes: &self.ropes,
+            inputs: LayerInputs::new(&mut self.layer_inputs, self.tokens.len()),
             first: self.tokens.len(),
             n,
         };

@@ -34,6 +34,8 @@ pub struct Loader<'a> {
     pub(crate) caches: Vec<CacheShape>,
     /// States of recurrent layers, by [`FixedId`].
     pub(crate) fixed: Vec<FixedShape>,
+    /// Which layers have which caches.
+    cached: Vec<(usize, CacheId)>,
     gguf: &'a Gguf,
     architecture: &'static str,
     names: HashMap<&'a str, usize>,
@@ -51,6 +53,7 @@ impl<'a> Loader<'a> {
             ropes: Vec::new(),
             caches: Vec::new(),
             fixed: Vec::new(),
+            cached: Vec::new(),
             gguf,
             architecture,
             names: names.map(|(i, t)| (t.name(), i)).collect(),
@@ -329,7 +332,24 @@ impl<'a> LayerTensors<'_, 'a> {
     /// Keys and values of the past, which this layer will write.
     pub fn cache(&mut self, shape: CacheShape) -> CacheId {
         self.loader.caches.push(shape);
-        CacheId(self.loader.caches.len() - 1)
+        let id = CacheId(self.loader.caches.len() - 1);
+        self.loader.cached.push((self.layer, id));
+        id
+    }
+
+    /// Keys and values of the past that another layer writes, which must be of this shape.
+    pub fn cache_of(&self, layer: usize, shape: CacheShape) -> Result<CacheId, Error> {
+        let mut cached = self.loader.cached.iter().rev();
+        match cached.find(|(of, _)| *of == layer) {
+            Some(&(_, id)) if self.loader.caches[id.0] == shape => Ok(id),
+            _ => Err(self.keys().wrong(
+                "attention.shared_kv_layers",
+                format!(
+                    "layer {} can't read the keys and values of layer {layer}",
+                    self.layer
+                ),
+            )),
+        }
     }
 
     /// A state of one size, in `parts` of `values`.

@@ -9,7 +9,8 @@ use super::{Architecture, Layer, Norms};
 use crate::error::Error;
 use crate::hparams::{HParams, Keys, Pattern};
 use crate::layers::{
-    Branch, Decoder, Embedding, Head, Linear, Norm, NormKind, RopeId, RopeSpec, Step,
+    Branch, Correct, Decoder, Embedding, Head, LayerEmbedding, LayerInput, Linear, Merge, Norm,
+    NormKind, Open, Predict, RopeId, RopeSpec, Stage,
 };
 use crate::load::{Loader, Part};
 
@@ -19,7 +20,8 @@ pub struct Builder<'a> {
     pub keys: Keys<'a>,
     loader: Loader<'a>,
     embedding: Embedding,
-    steps: Vec<Step>,
+    steps: Vec<Stage>,
+    streams: usize,
     head: HeadOptions,
 }
 
@@ -56,8 +58,10 @@ impl<'a> Builder<'a> {
                 scale: None,
                 positions: None,
                 norm: None,
+                layers: None,
             },
             steps: Vec::new(),
+            streams: 1,
             head: HeadOptions::default(),
         })
     }
@@ -151,6 +155,13 @@ impl<'a> Builder<'a> {
         at.norm(name, at.width())
     }
 
+    /// A factor that is a tensor of its own, `blk.{layer}.{name}.weight`; 1 where the file has none.
+    pub fn factor(&mut self, layer: usize, name: &str) -> Result<f32, Error> {
+        let mut at = self.loader.layer(layer);
+        let factor = at.opt_vector(&format!("{name}.weight"), 1)?;
+        Ok(factor.map_or(1.0, |factor| factor[0]))
+    }
+
     /// A norm of the residual stream without weights.
     pub fn plain_norm(&self) -> Result<Norm, Error> {
         let width = self.loader.hparams.embedding_length;
@@ -223,8 +234,37 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a step.
-    pub fn step(&mut self, step: Step) {
-        self.steps.push(step);
+    pub fn step(&mut self, step: impl Into<Stage>) {
+        self.steps.push(step.into());
+    }
+
+    /// Makes `streams` of the residual stream.
+    pub fn open_streams(&mut self, streams: usize) -> Result<(), Error> {
+        self.streams = streams;
+        let open = Open::load(&mut self.loader, streams)?;
+        self.step(open);
+        Ok(())
+    }
+
+    /// Predicts all streams for a layer.
+    pub fn predict_streams(&mut self, layer: usize) -> Result<(), Error> {
+        let predict = Predict::load(&mut self.loader.layer(layer), self.streams)?;
+        self.step(predict);
+        Ok(())
+    }
+
+    /// Corrects all streams by what a layer gave, and adds `input` to all but the first.
+    pub fn correct_streams(&mut self, layer: usize, input: impl Part) -> Result<(), Error> {
+        let correct = Correct::load(&mut self.loader.layer(layer), self.streams, input)?;
+        self.step(correct);
+        Ok(())
+    }
+
+    /// Makes one of all streams.
+    pub fn merge_streams(&mut self) -> Result<(), Error> {
+        let merge = Merge::load(&mut self.loader, self.streams)?;
+        self.step(merge);
+        Ok(())
     }
 
     /// Multiplies the embeddings.
@@ -267,6 +307,18 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// Gives each layer an input of its own beside the residual stream, of so many values
+    /// (`embedding_length_per_layer_input`, else `default`), and the part that reads it; none if that is 0.
+    pub fn layer_inputs(&mut self, default: usize) -> Result<Option<LayerInput>, Error> {
+        let length = self.keys.opt_number("embedding_length_per_layer_input")?;
+        let length = length.unwrap_or(default);
+        if length == 0 {
+            return Ok(None);
+        }
+        self.embedding.layers = Some(LayerEmbedding::load(&mut self.loader, length)?);
+        Ok(Some(LayerInput { length }))
+    }
+
     /// The norm before the output matrix, if it is not `output_norm`; or that there is none.
     pub fn head_norm(&mut self, norm: Option<Norm>) {
         self.head.norm = HeadNorm::Given(norm);
@@ -291,7 +343,13 @@ impl<'a> Builder<'a> {
 
     /// Squashes the logits into ± the value of a key, if the file has it and it is not zero.
     pub fn softcap_logits(&mut self, key: &str) -> Result<(), Error> {
-        self.head.softcap = self.keys.opt_f32(key)?.filter(|&cap| cap != 0.0);
+        self.softcap_logits_or(key, 0.0)
+    }
+
+    /// As [`softcap_logits`](Self::softcap_logits), with a value for files without the key.
+    pub fn softcap_logits_or(&mut self, key: &str, default: f32) -> Result<(), Error> {
+        let cap = self.keys.opt_f32(key)?.unwrap_or(default);
+        self.head.softcap = Some(cap).filter(|&cap| cap != 0.0);
         Ok(())
     }
 
@@ -321,6 +379,7 @@ impl<'a> Builder<'a> {
         let decoder = Decoder {
             embedding: self.embedding,
             steps: self.steps,
+            streams: self.streams,
             head: Head {
                 norm,
                 output,

@@ -87,6 +87,8 @@ pub static ARCHS: &[&Architecture] = &[
     &gemma::GEMMA,
     &gemma::GEMMA2,
     &gemma::GEMMA3,
+    &gemma::GEMMA3N,
+    &gemma::GEMMA4,
     &glm::GLM4,
     &glm::GLM4MOE,
     &gpt_oss::GPT_OSS,

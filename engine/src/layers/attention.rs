@@ -43,6 +43,14 @@ pub struct Attention {
     pub ignores_output_bias: bool,
     /// Nor have biases of `attn_q`, `attn_k` and `attn_v`.
     pub ignores_input_biases: bool,
+    /// Keys of the lengths of a head's keys and values, where the file has them, before the usual ones.
+    pub lengths: Option<[&'static str; 2]>,
+    /// The values of each head are normalised without weights.
+    pub value_norm: bool,
+    /// Where the file has no `attn_v`, values are what the keys are before their norm.
+    pub values_may_be_keys: bool,
+    /// Keys and values are those of this earlier layer: this one has none of its own.
+    pub shares: Option<usize>,
 }
 
 /// Whether there are attention sinks.
@@ -114,7 +122,7 @@ struct Heads {
 }
 
 impl Heads {
-    fn read(at: &LayerTensors<'_, '_>) -> Result<Self, Error> {
+    fn read(at: &LayerTensors<'_, '_>, lengths: Option<[&str; 2]>) -> Result<Self, Error> {
         let (keys, width) = (at.keys(), at.width());
         let queries = at.count("attention.head_count")?;
         let shared = at.number("attention.head_count_kv")?.unwrap_or(queries);
@@ -125,12 +133,20 @@ impl Heads {
             );
             return Err(keys.wrong("attention.head_count", problem));
         }
-        let key_length = at.loader.head_length()?;
-        // Without a key, a value is as long as a key would be without one.
-        let value_length = match keys.opt_count("attention.value_length")? {
-            Some(length) => length,
-            None => width / queries,
+        let own = |which: usize| match lengths {
+            Some(names) => keys.opt_count(names[which]),
+            None => Ok(None),
         };
+        let key_length = match own(0)? {
+            Some(length) => length,
+            None => at.loader.head_length()?,
+        };
+        let value_length = match own(1)? {
+            None => keys.opt_count("attention.value_length")?,
+            length => length,
+        };
+        // Without a key, a value is as long as a key would be without one.
+        let value_length = value_length.unwrap_or(width / queries);
         Ok(Self {
             queries,
             keys: shared,
@@ -152,7 +168,7 @@ impl Heads {
 
 impl Part for Attention {
     fn load(self, at: &mut LayerTensors<'_, '_>) -> Result<Box<dyn Mixer>, Error> {
-        let heads = Heads::read(at)?;
+        let heads = Heads::read(at, self.lengths)?;
         let width = at.width();
         let [queries, keys, values, mixed] = heads.sizes();
         if let Some(RopeId(id)) = self.rope {
@@ -166,24 +182,45 @@ impl Part for Attention {
             }
         }
         let rows = queries * if self.gate_in_queries { 2 } else { 1 };
-        let mut inputs = if at.has("attn_qkv.weight") {
+        let (mut query, mut key, mut value) = if self.shares.is_some() {
+            // Some files have the unused tensors nevertheless.
+            for name in ["attn_k.", "attn_k_norm.", "attn_v."] {
+                at.ignore(name);
+            }
+            (at.linear("attn_q", width, rows)?, None, None)
+        } else if at.has("attn_qkv.weight") {
             let all = at.linear("attn_qkv", width, rows + keys + values)?;
-            all.parts([rows, keys, values])
+            let [query, key, value] = all.parts([rows, keys, values]);
+            (query, Some(key), Some(value))
         } else {
-            [
-                at.linear("attn_q", width, rows)?,
-                at.linear("attn_k", width, keys)?,
-                at.linear("attn_v", width, values)?,
-            ]
+            let is_key = self.values_may_be_keys && keys == values && !at.has("attn_v.weight");
+            let query = at.linear("attn_q", width, rows)?;
+            let key = at.linear("attn_k", width, keys)?;
+            let value = match is_key {
+                true => None,
+                false => Some(at.linear("attn_v", width, values)?),
+            };
+            (query, Some(key), value)
         };
         if self.ignores_input_biases {
-            for linear in &mut inputs {
+            let inputs = key.iter_mut().chain(&mut value);
+            for linear in inputs.chain([&mut query]) {
                 linear.bias = None;
             }
         }
-        let [query, key, value] = inputs;
         let query_norm = self.norm(at, "attn_q_norm", heads.queries, heads.key_length)?;
-        let key_norm = self.norm(at, "attn_k_norm", heads.keys, heads.key_length)?;
+        let has_keys = self.shares.is_none();
+        let key_norm = if has_keys {
+            self.norm(at, "attn_k_norm", heads.keys, heads.key_length)?
+        } else {
+            None
+        };
+        let value_norm = if has_keys && self.value_norm {
+            let kind = at.loader.norms;
+            Some(at.loader.plain_norm(kind, heads.value_length)?)
+        } else {
+            None
+        };
         let gate = if self.gate.is_some() && !self.gate_in_queries {
             let per_head = at.dims("attn_gate.weight").and_then(|dims| dims.get(1));
             let rows = match per_head {
@@ -202,6 +239,17 @@ impl Part for Attention {
         let mut output = at.linear("attn_output", mixed, width)?;
         output.bias = output.bias.filter(|_| !self.ignores_output_bias);
         let scale = 1.0 / (heads.key_length as f32).sqrt();
+        let shape = CacheShape {
+            heads: heads.keys,
+            key_length: heads.key_length,
+            value_length: heads.value_length,
+            latent: false,
+            window: self.window.or(self.chunk),
+        };
+        let cache = match self.shares {
+            None => at.cache(shape),
+            Some(layer) => at.cache_of(layer, shape)?,
+        };
         Ok(Box::new(SelfAttention {
             query,
             key,
@@ -210,16 +258,11 @@ impl Part for Attention {
             gate,
             query_norm,
             key_norm,
+            value_norm,
             sinks,
             slopes: self.alibi.map(|most| slopes(most, heads.queries)),
             scale: self.scale.unwrap_or(scale),
-            cache: at.cache(CacheShape {
-                heads: heads.keys,
-                key_length: heads.key_length,
-                value_length: heads.value_length,
-                latent: false,
-                window: self.window.or(self.chunk),
-            }),
+            cache,
             heads,
             spec: self,
         }))
@@ -300,12 +343,15 @@ struct SelfAttention {
     spec: Attention,
     heads: Heads,
     query: Linear,
-    key: Linear,
-    value: Linear,
+    /// None where the keys and values of another layer are read.
+    key: Option<Linear>,
+    /// None there, too, and where values are keys.
+    value: Option<Linear>,
     output: Linear,
     gate: Option<Linear>,
     query_norm: Option<Norm>,
     key_norm: Option<Norm>,
+    value_norm: Option<Norm>,
     sinks: Option<Vec<f32>>,
     slopes: Option<Vec<f32>>,
     scale: f32,
@@ -314,8 +360,18 @@ struct SelfAttention {
 
 impl SelfAttention {
     fn linears(&self) -> impl Iterator<Item = &Linear> {
-        let all = [&self.query, &self.key, &self.value, &self.output];
-        all.into_iter().chain(&self.gate)
+        let inputs = [Some(&self.query), self.key.as_ref(), self.value.as_ref()];
+        let inputs = inputs.into_iter().flatten();
+        inputs.chain([&self.output]).chain(&self.gate)
+    }
+
+    /// Values of a row of queries, of keys and values of its own, and of what attention gives.
+    fn sizes(&self) -> [usize; 4] {
+        let [queries, keys, values, mixed] = self.heads.sizes();
+        match self.key {
+            Some(_) => [queries, keys, values, mixed],
+            None => [queries, 0, 0, mixed],
+        }
     }
 
     /// Norm and rotation of queries or keys; `normed` is as long where there is a norm.
@@ -349,7 +405,7 @@ impl SelfAttention {
 
 impl Mixer for SelfAttention {
     fn scratch(&self, rows: usize) -> usize {
-        let [queries, keys, values, mixed] = self.heads.sizes();
+        let [queries, keys, values, mixed] = self.sizes();
         let normed = |norm: &Option<Norm>, size: usize| norm.as_ref().map_or(0, |_| size);
         let gate = match &self.gate {
             Some(gate) => gate.weight.rows,
@@ -363,8 +419,14 @@ impl Mixer for SelfAttention {
                 + mixed
                 + gate
                 + normed(&self.query_norm, queries)
-                + normed(&self.key_norm, keys),
+                + normed(&self.key_norm, keys)
+                + normed(&self.value_norm, values),
         )
+    }
+
+    fn is_local(&self) -> bool {
+        // What it would leave for later positions, another layer has.
+        self.key.is_none()
     }
 
     fn cost(&self) -> Cost {
@@ -373,11 +435,12 @@ impl Mixer for SelfAttention {
 
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {
         let (n, spec, heads) = (pass.n, &self.spec, self.heads);
-        let mut parts = heads.sizes().map(|size| cut(&mut scratch, n * size));
+        let mut parts = self.sizes().map(|size| cut(&mut scratch, n * size));
         let [queries, keys, values, mixed] = &mut parts;
         let len = |norm: &Option<Norm>, x: &[f32]| norm.as_ref().map_or(0, |_| x.len());
         let normed_queries = cut(&mut scratch, len(&self.query_norm, queries));
         let normed_keys = cut(&mut scratch, len(&self.key_norm, keys));
+        let normed_values = cut(&mut scratch, len(&self.value_norm, values));
 
         // Queries and their gate head by head, where they come together.
         let split = if spec.gate_in_queries {
@@ -387,21 +450,22 @@ impl Mixer for SelfAttention {
         };
         let both = cut(&mut scratch, 2 * split);
         let gates = cut(&mut scratch, split);
-        pass.linears(
-            x,
-            [
-                (
-                    &self.query,
-                    if split > 0 {
-                        &mut *both
-                    } else {
-                        &mut **queries
-                    },
-                ),
-                (&self.key, &mut **keys),
-                (&self.value, &mut **values),
-            ],
-        );
+        let asked = if split > 0 {
+            &mut *both
+        } else {
+            &mut **queries
+        };
+        let query = (&self.query, asked);
+        match (&self.key, &self.value) {
+            (Some(key), Some(value)) => {
+                pass.linears(x, [query, (key, &mut **keys), (value, &mut **values)])
+            }
+            (Some(key), None) => {
+                pass.linears(x, [query, (key, &mut **keys)]);
+                values.copy_from_slice(keys);
+            }
+            (None, _) => pass.linears(x, [query]),
+        }
         if split > 0 {
             let (length, count) = (heads.key_length, n * heads.queries);
             copy(count, length, (both, 2 * length), (&mut **queries, length));
@@ -425,7 +489,17 @@ impl Mixer for SelfAttention {
             queries,
             normed_queries,
         );
-        let keys = self.placed(pass, heads.keys, &self.key_norm, keys, normed_keys);
+        if self.key.is_some() {
+            let keys = self.placed(pass, heads.keys, &self.key_norm, keys, normed_keys);
+            let values = match &self.value_norm {
+                Some(norm) => {
+                    norm.forward(pass, values, normed_values);
+                    &*normed_values
+                }
+                None => &**values,
+            };
+            pass.caches[self.cache.0].write(pass.first, n, keys, values);
+        }
         if let Some(temperature) = spec.temperature {
             let first = pass.first;
             pass.each_row(heads.queries * heads.key_length, queries, |row, query| {
@@ -433,9 +507,7 @@ impl Mixer for SelfAttention {
             });
         }
 
-        let cache = &mut pass.caches[self.cache.0];
-        cache.write(pass.first, n, keys, values);
-        let view = cache.view();
+        let view = pass.caches[self.cache.0].view();
         let attention = Scores {
             heads: heads.queries,
             kv_heads: heads.keys,

@@ -2,8 +2,8 @@
 
 use gristmill_kernels::ops;
 
-use super::step::{Step, StepBuffers};
-use super::{Cost, Linear, Norm, Pass, Rope, Tensor};
+use super::step::{Stage, Step, StepBuffers};
+use super::{Cost, LayerEmbedding, Linear, Norm, Pass, Rope, Tensor};
 use crate::cache::{CacheShape, FixedShape};
 
 /// From token ids to the residual stream.
@@ -15,6 +15,8 @@ pub struct Embedding {
     pub(crate) positions: Option<Tensor>,
     /// Of the sum.
     pub(crate) norm: Option<Norm>,
+    /// Rows that each layer sees beside the residual stream.
+    pub(crate) layers: Option<LayerEmbedding>,
 }
 
 /// From the residual stream to logits.
@@ -30,7 +32,9 @@ pub struct Head {
 /// A model's computation, with handles to its tensors.
 pub struct Decoder {
     pub(crate) embedding: Embedding,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<Stage>,
+    /// Streams for each token, the residual stream among them.
+    pub(crate) streams: usize,
     pub(crate) head: Head,
     pub(crate) ropes: Vec<Rope>,
     pub(crate) caches: Vec<CacheShape>,
@@ -46,6 +50,7 @@ pub struct Buffers {
     out: Vec<f32>,
     other: Vec<f32>,
     kept: Vec<f32>,
+    streams: Vec<f32>,
     scratch: Vec<f32>,
 }
 
@@ -63,26 +68,46 @@ impl Decoder {
     /// f32 values that [`Self::buffers`] takes.
     pub fn buffer_values(&self, batch: usize) -> usize {
         let rows = 3 + usize::from(self.has_branches()) + usize::from(self.keeps());
+        let rows = rows + self.parallel_streams();
         batch
             .saturating_mul(rows * self.width())
+            .saturating_add(self.layer_inputs(batch))
             .saturating_add(self.scratch(batch))
+    }
+
+    /// f32 values of the layers' inputs for batches of up to `batch` tokens.
+    pub fn layer_inputs(&self, batch: usize) -> usize {
+        let layers = self.embedding.layers.as_ref();
+        layers.map_or(0, |layers| batch.saturating_mul(layers.row()))
     }
 
     /// Whether a step has several branches.
     fn has_branches(&self) -> bool {
-        self.steps.iter().any(|step| step.branches.len() > 1)
+        self.residual_steps().any(|step| step.branches.len() > 1)
     }
 
     /// Whether a step keeps the stream.
     fn keeps(&self) -> bool {
-        self.steps.iter().any(|step| step.keeps)
+        self.residual_steps().any(|step| step.keeps)
+    }
+
+    fn residual_steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter_map(|stage| match stage {
+            Stage::Residual(step) => Some(step),
+            Stage::Streams(_) => None,
+        })
+    }
+
+    /// Rows of all streams of a token, where there are several.
+    fn parallel_streams(&self) -> usize {
+        if self.streams > 1 { self.streams } else { 0 }
     }
 
     /// What a token costs whose logits are not asked for, and what is added for one whose logits are: the steps after
-    /// the last that looks at the past, and the output matrix.
+    /// the last that later positions see something of, and the output matrix.
     pub fn cost(&self) -> (Cost, Cost) {
         let (inner, last) = self.steps.split_at(self.local_from());
-        let sum = |steps: &[Step]| steps.iter().map(Step::cost).sum::<Cost>();
+        let sum = |steps: &[Stage]| steps.iter().map(Stage::cost).sum::<Cost>();
         let row = |matrix: &Tensor| Cost {
             bytes: (matrix.bytes() / matrix.rows.max(1)) as u64,
             ..Cost::default()
@@ -91,18 +116,22 @@ impl Decoder {
         if let Some(positions) = &self.embedding.positions {
             rows = rows + row(positions);
         }
+        if let Some(layers) = &self.embedding.layers {
+            rows = rows + row(&layers.tokens) + layers.projection.cost();
+        }
         (rows + sum(inner), sum(last) + self.head.output.cost())
     }
 
-    /// The number of the first of the last steps, none of which looks at the past.
+    /// The number of the first of the last steps, of none of which later positions see anything.
     fn local_from(&self) -> usize {
         let local = self.steps.iter().rev().take_while(|step| step.is_local());
         self.steps.len() - local.count()
     }
 
     fn scratch(&self, rows: usize) -> usize {
-        let branches = self.steps.iter().flat_map(|step| &step.branches);
-        branches.map(|b| b.mixer.scratch(rows)).max().unwrap_or(0)
+        let steps = self.steps.iter().map(|step| step.scratch(rows));
+        let most = steps.max().unwrap_or(0);
+        most.max(self.layer_inputs(rows))
     }
 
     /// Buffers for batches of up to `batch` tokens.
@@ -114,6 +143,7 @@ impl Decoder {
             out: rows(true),
             other: rows(self.has_branches()),
             kept: rows(self.keeps()),
+            streams: vec![0.0; batch * self.width() * self.parallel_streams()],
             scratch: vec![0.0; self.scratch(batch)],
         }
     }
@@ -128,10 +158,14 @@ impl Decoder {
             out,
             other,
             kept,
+            streams,
             scratch,
         } = buffers;
         let x = &mut x[..n * width];
         self.embedding.forward(pass, ids, x, normed);
+        if let Some(layers) = &self.embedding.layers {
+            layers.forward(pass, ids, x, scratch);
+        }
         let local_from = self.local_from();
         for (number, step) in self.steps.iter().enumerate() {
             let first = if number < local_from { 0 } else { wanted };
@@ -144,11 +178,13 @@ impl Decoder {
             // Buffers that no step has a use for are empty.
             let (others, kepts) = (rows.min(other.len()), rows.min(kept.len()));
             let skipped = (first * width).min(kept.len());
+            let all = self.parallel_streams() * width;
             let buffers = StepBuffers {
                 normed: &mut normed[..rows],
                 out: &mut out[..rows],
                 other: &mut other[..others],
                 kept: &mut kept[skipped..][..kepts],
+                streams: &mut streams[first * all..n * all],
                 scratch,
             };
             step.forward(pass, x, buffers);

@@ -4,7 +4,7 @@ use gristmill_kernels::ops::{self, Activation};
 use gristmill_kernels::{Matrix, Product};
 
 use super::router::Router;
-use super::{Cost, Linear, Mixer, Pass, Tensor, cut};
+use super::{Cost, Linear, Mixer, Norm, Pass, Tensor, cut};
 use crate::error::Error;
 use crate::load::{LayerTensors, Part};
 
@@ -20,6 +20,9 @@ pub struct Experts {
     pub gated: bool,
     /// The weights are for what the experts are given, not for what they give.
     pub weigh_inputs: bool,
+    /// The norm of this name is for the experts alone: the router sees what both are given under a norm without weights,
+    /// times `ffn_gate_inp.scale`, by the root of the width.
+    pub norm: Option<&'static str>,
 }
 
 impl Experts {
@@ -30,6 +33,7 @@ impl Experts {
             activation,
             gated: true,
             weigh_inputs: false,
+            norm: None,
         }
     }
 }
@@ -132,9 +136,28 @@ impl Part for Experts {
             gate,
             up,
             down: Stack::load(at, "down", [hidden, width, count])?,
+            factors: match self.weigh_inputs {
+                true => None,
+                false => at.opt_vector("ffn_down_exps.scale", count)?,
+            },
+            norms: match self.norm {
+                Some(name) => Some([at.norm(name, width)?, router_norm(at)?]),
+                None => None,
+            },
             width,
         }))
     }
+}
+
+/// A norm whose weights are `ffn_gate_inp.scale` by the root of the width.
+fn router_norm(at: &mut LayerTensors<'_, '_>) -> Result<Norm, Error> {
+    let (width, kind) = (at.width(), at.loader.norms);
+    let root = (width as f32).sqrt();
+    let scale = at.vector("ffn_gate_inp.scale", width)?;
+    Ok(Norm {
+        weight: Some(scale.iter().map(|scale| scale / root).collect()),
+        ..at.loader.plain_norm(kind, width)?
+    })
 }
 
 struct MixtureOfExperts {
@@ -145,6 +168,10 @@ struct MixtureOfExperts {
     gate: Option<Stack>,
     up: Stack,
     down: Stack,
+    /// On what each expert gives.
+    factors: Option<Vec<f32>>,
+    /// Of what the experts and of what the router is given, if they are not given the same.
+    norms: Option<[Norm; 2]>,
     width: usize,
 }
 
@@ -266,7 +293,8 @@ impl Mixer for MixtureOfExperts {
     fn scratch(&self, rows: usize) -> usize {
         let of_expert = 2 * self.width + 2 * self.up.rows();
         let one = self.spec.router.used * (2 * self.up.rows() + self.width);
-        rows.saturating_mul(3 * self.spec.router.count)
+        let normed = self.norms.as_ref().map_or(0, |_| self.width);
+        rows.saturating_mul(3 * self.spec.router.count + normed)
             .saturating_add(rows.saturating_mul(of_expert).max(one))
     }
 
@@ -287,12 +315,27 @@ impl Mixer for MixtureOfExperts {
         let ranks = cut(&mut scratch, n * experts);
         let weights = cut(&mut scratch, n * experts);
 
-        pass.linear(&self.router, x, scores);
+        let normed = cut(&mut scratch, self.norms.as_ref().map_or(0, |_| x.len()));
+        let x = match &self.norms {
+            Some([of_experts, of_router]) => {
+                of_router.forward(pass, x, normed);
+                pass.linear(&self.router, normed, scores);
+                of_experts.forward(pass, x, normed);
+                &*normed
+            }
+            None => {
+                pass.linear(&self.router, x, scores);
+                x
+            }
+        };
         let rows = scores.chunks_exact_mut(experts);
         let rows = rows.zip(ranks.chunks_exact_mut(experts));
         for ((scores, ranks), weights) in rows.zip(weights.chunks_exact_mut(experts)) {
             let bias = self.bias.as_deref();
             self.spec.router.choose(with, bias, scores, ranks, weights);
+            if let Some(factors) = &self.factors {
+                ops::mul(with, weights, factors);
+            }
         }
         if n == 1 && !self.spec.weigh_inputs {
             return self.forward_one(pass, weights, x, out, scratch);

@@ -1,5 +1,6 @@
 //! Feed-forwards: down(act(up x)), or gated (Shazeer 2020, arXiv:2002.05202): down(act(gate x) · up x).
 
+use gristmill_kernels::isa::float::Floats;
 use gristmill_kernels::ops::{self, Activation};
 
 use super::{Cost, Linear, Mixer, Pass, cut};
@@ -20,6 +21,8 @@ pub struct FeedForward {
     pub weighted_by: Option<&'static str>,
     /// Biases have no effect, as in the models' own code.
     pub ignores_biases: bool,
+    /// Only what is so many standard deviations above a gate's mean gets to the activation, and only by how much it is.
+    pub sparsity: Option<f32>,
 }
 
 impl FeedForward {
@@ -31,6 +34,7 @@ impl FeedForward {
             suffix: "",
             weighted_by: None,
             ignores_biases: false,
+            sparsity: None,
         }
     }
 
@@ -93,6 +97,7 @@ impl Part for FeedForward {
             up,
             down,
             activation: self.activation,
+            sparsity: self.sparsity,
             weight,
         }))
     }
@@ -112,7 +117,16 @@ struct Gated {
     up: Linear,
     down: Linear,
     activation: Activation,
+    sparsity: Option<f32>,
     weight: Option<Linear>,
+}
+
+/// Leaves what is above the mean of `x` by more than `most` standard deviations, the excess alone.
+fn excess(with: Floats, x: &mut [f32], most: f32) {
+    let (mean, squares) = ops::deviations(with, x);
+    let deviation = (squares / (x.len() - 1).max(1) as f32).sqrt();
+    ops::scale_add(with, x, 1.0, -(mean + most * deviation));
+    Activation::Relu.apply(with, x);
 }
 
 /// Multiplies rows by the sigmoid of a product of their own, if there is a matrix for it.
@@ -181,8 +195,10 @@ impl Mixer for Gated {
 
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
         let mut rest = &mut *scratch;
-        let hidden = cut(&mut rest, pass.n * self.up.weight.rows);
-        if self.gate.bias.is_none() && self.up.bias.is_none() {
+        let rows = self.up.weight.rows;
+        let hidden = cut(&mut rest, pass.n * rows);
+        let has_biases = self.gate.bias.is_some() || self.up.bias.is_some();
+        if !has_biases && self.sparsity.is_none() {
             let (gate, up) = (
                 self.gate.weight.matrix(pass.gguf),
                 self.up.weight.matrix(pass.gguf),
@@ -192,7 +208,11 @@ impl Mixer for Gated {
         } else {
             let up = cut(&mut rest, hidden.len());
             pass.linears(x, [(&self.gate, &mut *hidden), (&self.up, &mut *up)]);
-            ops::gated(pass.compute.floats(), self.activation, hidden, up);
+            let with = pass.compute.floats();
+            if let Some(most) = self.sparsity {
+                pass.each_row(rows, hidden, |_, row| excess(with, row, most));
+            }
+            ops::gated(with, self.activation, hidden, up);
         }
         pass.linear(&self.down, hidden, out);
         weigh(pass, &self.weight, x, out, scratch);

@@ -11,6 +11,8 @@ mod delta_net;
 mod experts;
 mod feed_forward;
 mod latent;
+mod laurel;
+mod layer_inputs;
 mod linear;
 mod mamba;
 mod matrix;
@@ -18,6 +20,7 @@ mod norm;
 mod rope;
 mod router;
 mod step;
+mod streams;
 
 pub use attention::{Attention, HeadNorms, Sinks, Temperature};
 pub use conv::ShortConv;
@@ -27,13 +30,16 @@ pub use delta_net::DeltaNet;
 pub use experts::Experts;
 pub use feed_forward::FeedForward;
 pub use latent::LatentAttention;
+pub use laurel::Laurel;
+pub use layer_inputs::{LayerEmbedding, LayerInput, LayerInputs};
 pub use linear::{Linear, Tensor};
 pub use mamba::{Mamba, Mamba2};
 pub use matrix::{Factor, Matrix};
 pub use norm::{Norm, NormKind};
 pub use rope::{LongFactors, Rope, RopeId, RopeSpec, Scaling, YarnNumbers};
 pub use router::{Gating, Router};
-pub use step::{Branch, Step};
+pub use step::{Branch, Stage, Step};
+pub use streams::{Correct, Merge, Open, Predict, StreamStep};
 
 use gristmill_gguf::Gguf;
 use gristmill_kernels::ops::{self, RopeTable};
@@ -46,8 +52,8 @@ pub trait Mixer: Send + Sync {
     /// f32 values of scratch for batches of up to `rows` positions.
     fn scratch(&self, rows: usize) -> usize;
 
-    /// Whether what it gives for a position depends on that position alone: it need not run for positions that nobody
-    /// asks for.
+    /// Whether nothing that it does for a position is seen at later ones: it need not run for positions that nobody asks
+    /// for.
     fn is_local(&self) -> bool {
         false
     }
@@ -110,6 +116,8 @@ pub struct Pass<'a> {
     pub fixed: &'a [FixedState],
     /// Rotations of the batch's positions, by [`RopeId`].
     pub ropes: &'a [RopeTable],
+    /// The batch's inputs for each layer.
+    pub inputs: LayerInputs<'a>,
     /// Position of the first token.
     pub first: usize,
     /// Number of tokens.

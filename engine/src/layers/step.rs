@@ -1,9 +1,9 @@
-//! Steps of the residual stream: `x = after(x + scale · joint(Σ behind(scale · mixer(before(x)))))`. A step may keep the stream
-//! as it finds it; a branch may see what was kept in place of the stream.
+//! Steps of the residual stream: `x = after(factor · (x + scale · joint(Σ behind(scale · mixer(before(x))))))`. A step may
+//! keep the stream as it finds it; a branch may see what was kept in place of the stream.
 
 use gristmill_kernels::ops;
 
-use super::{Cost, Mixer, Norm, Pass};
+use super::{Cost, Mixer, Norm, Pass, StreamStep};
 
 /// A function of the residual stream, between its norms.
 pub struct Branch {
@@ -29,6 +29,63 @@ impl Branch {
     }
 }
 
+/// What a decoder runs, one after the other.
+pub enum Stage {
+    /// Something is added to the residual stream.
+    Residual(Step),
+    /// Something is done with all of several streams.
+    Streams(Box<dyn StreamStep>),
+}
+
+impl From<Step> for Stage {
+    fn from(step: Step) -> Self {
+        Self::Residual(step)
+    }
+}
+
+impl<S: StreamStep + 'static> From<S> for Stage {
+    fn from(step: S) -> Self {
+        Self::Streams(Box::new(step))
+    }
+}
+
+impl Stage {
+    /// Whether nothing that it does for a position is seen at later ones.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Residual(step) => step.branches.iter().all(|b| b.mixer.is_local()),
+            Self::Streams(_) => true,
+        }
+    }
+
+    /// f32 values of scratch for batches of up to `rows` positions.
+    pub(super) fn scratch(&self, rows: usize) -> usize {
+        match self {
+            Self::Residual(step) => {
+                let branches = step.branches.iter();
+                branches.map(|b| b.mixer.scratch(rows)).max().unwrap_or(0)
+            }
+            Self::Streams(step) => step.scratch(rows),
+        }
+    }
+
+    /// What it takes to run one token through it.
+    pub fn cost(&self) -> Cost {
+        match self {
+            Self::Residual(step) => step.branches.iter().map(|b| b.mixer.cost()).sum(),
+            Self::Streams(step) => step.cost(),
+        }
+    }
+
+    /// Runs the rows of `x` through it.
+    pub(super) fn forward(&self, pass: &mut Pass<'_>, x: &mut [f32], buffers: StepBuffers<'_>) {
+        match self {
+            Self::Residual(step) => step.forward(pass, x, buffers),
+            Self::Streams(step) => step.forward(pass, x, buffers.streams, buffers.scratch),
+        }
+    }
+}
+
 /// What is added to the residual stream at once: the sum of one or several branches, which all see the same stream.
 pub struct Step {
     /// At least one.
@@ -39,6 +96,8 @@ pub struct Step {
     pub joint: Option<Norm>,
     /// Factor on what is added.
     pub scale: f32,
+    /// Factor on the stream after the addition.
+    pub factor: f32,
     /// Norm of the stream after the addition.
     pub after: Option<Norm>,
 }
@@ -51,6 +110,8 @@ pub(super) struct StepBuffers<'b> {
     pub other: &'b mut [f32],
     /// What was kept; only where a step keeps something.
     pub kept: &'b mut [f32],
+    /// All streams, where there are several.
+    pub streams: &'b mut [f32],
     pub scratch: &'b mut [f32],
 }
 
@@ -62,6 +123,7 @@ impl Step {
             keeps: false,
             joint: None,
             scale: 1.0,
+            factor: 1.0,
             after: None,
         }
     }
@@ -79,18 +141,8 @@ impl Step {
         }
     }
 
-    /// Whether what it gives for a position depends on that position alone.
-    pub fn is_local(&self) -> bool {
-        self.branches.iter().all(|b| b.mixer.is_local())
-    }
-
-    /// What it takes to run one token through it.
-    pub fn cost(&self) -> Cost {
-        self.branches.iter().map(|b| b.mixer.cost()).sum()
-    }
-
     /// Runs the rows of `x` through it.
-    pub(super) fn forward(&self, pass: &mut Pass<'_>, x: &mut [f32], buffers: StepBuffers<'_>) {
+    fn forward(&self, pass: &mut Pass<'_>, x: &mut [f32], buffers: StepBuffers<'_>) {
         let width = x.len() / pass.n;
         let StepBuffers {
             normed,
@@ -98,6 +150,7 @@ impl Step {
             other,
             kept,
             scratch,
+            ..
         } = buffers;
         if self.keeps {
             kept.copy_from_slice(x);
@@ -136,6 +189,9 @@ impl Step {
             pass.each_row(width, x, |row, x| {
                 ops::add_scaled(with, x, scale, &out[row * width..][..width]);
             });
+        }
+        if self.factor != 1.0 {
+            pass.each_row(width, x, |_, row| ops::scale(with, row, self.factor));
         }
         if let Some(norm) = &self.after {
             norm.forward(pass, x, normed);

@@ -25,6 +25,14 @@ fn is_registered(fixture: &Fixture) -> bool {
     ARCHS.iter().any(|a| a.name == fixture.arch())
 }
 
+/// Whether a tensor makes keys or values of a layer from `first_sharing` on, which reads those of another one.
+fn has_shared_keys(first_sharing: u64, tensor: &str) -> bool {
+    let mut parts = tensor.split('.').skip(1);
+    let layer: Option<u64> = parts.next().and_then(|layer| layer.parse().ok());
+    layer.is_some_and(|layer| layer >= first_sharing)
+        && matches!(parts.next(), Some("attn_k" | "attn_v"))
+}
+
 /// What a token costs is what the file's matrices hold, of experts those that are used.
 #[test]
 fn costs_are_those_of_the_matrices() {
@@ -40,6 +48,11 @@ fn costs_are_those_of_the_matrices() {
             gguf.metadata().opt_u64(&key).unwrap_or(None)
         };
         let used = number("expert_used_count").unwrap_or(0);
+        let first_sharing = match number("attention.shared_kv_layers") {
+            Some(sharing) => number("block_count").unwrap() - sharing,
+            None if fixture.arch() == "gemma3n" => 20,
+            None => u64::MAX,
+        };
         let (mut multiply_adds, mut bytes) = (0, 0);
         for tensor in gguf.tensors() {
             let name = tensor.name();
@@ -56,8 +69,12 @@ fn costs_are_those_of_the_matrices() {
                 || name.ends_with("ssm_a")
                 || name.ends_with("ssm_d")
                 || name == "position_embd.weight"
+                // Rows of it are looked up.
+                || name == "per_layer_token_embd.weight"
                 || (name == "token_embd.weight" && gguf.tensor("output.weight").is_some())
                 || fixture.is_without_effect(name)
+                // Files have them nevertheless.
+                || has_shared_keys(first_sharing, name)
             {
                 continue;
             }
@@ -65,6 +82,9 @@ fn costs_are_those_of_the_matrices() {
             let size = gguf.data(tensor).len() as u64;
             let (times, of) = if name.contains("_exps.") {
                 (used, *tensor.dims().last().unwrap())
+            } else if name.ends_with("altup_router.weight") {
+                // Before the layer and after it.
+                (2, 1)
             } else {
                 (1, 1)
             };
@@ -72,7 +92,11 @@ fn costs_are_those_of_the_matrices() {
             bytes += size / of * times;
         }
         // And the token's own rows of the embeddings.
-        for name in ["token_embd.weight", "position_embd.weight"] {
+        for name in [
+            "token_embd.weight",
+            "position_embd.weight",
+            "per_layer_token_embd.weight",
+        ] {
             if let Some(embedding) = gguf.tensor(name) {
                 bytes += gguf.data(embedding).len() as u64 / embedding.dims()[1];
             }

@@ -16,6 +16,6 @@ pub use elementwise::{
     add, add_scaled, clamp, largest, mul, narrow_f16, scale, scale_add, softcap, widen_f16,
 };
 pub use exp::{erf, exp, tanh};
-pub use norm::{l2_norm, layer_norm, rms_norm};
+pub use norm::{deviations, l2_norm, layer_norm, rms_norm, squares};
 pub use rope::{RopeOptions, RopePairing, RopeTable, Yarn};
 pub use softmax::{log_softmax_at, softmax};

@@ -129,6 +129,37 @@ pub fn layer_norm(
     });
 }
 
+struct Squares<'a>(&'a [f32]);
+
+impl Kernel for Squares<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        sum::<S::Eight, true>(s.eight(), self.0, 0.0)
+    }
+}
+
+/// `Σ x²`.
+pub fn squares(with: Floats, x: &[f32]) -> f32 {
+    with.run(Squares(x))
+}
+
+struct Deviations<'a>(&'a [f32]);
+
+impl Kernel for Deviations<'_> {
+    type Output = (f32, f32);
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> (f32, f32) {
+        let mean = sum::<S::Eight, false>(s.eight(), self.0, 0.0) / self.0.len() as f32;
+        (mean, sum::<S::Eight, true>(s.eight(), self.0, mean))
+    }
+}
+
+/// The mean of `x`, and `Σ (x - mean)²`.
+pub fn deviations(with: Floats, x: &[f32]) -> (f32, f32) {
+    with.run(Deviations(x))
+}
+
 struct L2Norm<'a> {
     x: &'a mut [f32],
     width: usize,
