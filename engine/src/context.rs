@@ -205,6 +205,8 @@ pub(crate) struct Session {
     fixed: FixedStates,
     ropes: Vec<RopeTable>,
     buffers: Buffers,
+    /// What layers leave to later ones.
+    left: Vec<f32>,
     logits: Vec<f32>,
     batch: usize,
     pub(crate) capacity: usize,
@@ -241,6 +243,7 @@ impl Session {
             fixed: FixedStates::new(&decoder.fixed),
             ropes: decoder.ropes.iter().map(|r| r.table(capacity)).collect(),
             buffers: decoder.buffers(batch),
+            left: vec![0.0; decoder.left_values(batch)],
             logits: vec![0.0; model.vocab_size()],
             batch,
             capacity,
@@ -464,6 +467,7 @@ impl Session {
             caches: &mut self.caches,
             fixed: self.fixed.states(),
             ropes: &self.ropes,
+            left: &mut self.left,
             first: self.tokens.len(),
             n,
         };

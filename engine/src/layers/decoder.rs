@@ -66,6 +66,14 @@ impl Decoder {
         batch
             .saturating_mul(rows * self.width())
             .saturating_add(self.scratch(batch))
+            .saturating_add(self.left_values(batch))
+    }
+
+    /// f32 values of [`Pass::left`].
+    pub fn left_values(&self, batch: usize) -> usize {
+        let branches = self.steps.iter().flat_map(|step| &step.branches);
+        let row = branches.map(|b| b.mixer.leaves()).max().unwrap_or(0);
+        batch.saturating_mul(row)
     }
 
     /// Whether a step has several branches.

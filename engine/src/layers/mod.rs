@@ -11,12 +11,17 @@ mod delta_net;
 mod experts;
 mod feed_forward;
 mod latent;
+mod lightning_attention;
 mod linear;
 mod mamba;
+mod mamba_plamo;
 mod matrix;
 mod norm;
 mod rope;
 mod router;
+mod rwkv;
+mod rwkv6;
+mod rwkv7;
 mod step;
 
 pub use attention::{Attention, HeadNorms, Sinks, Temperature};
@@ -27,12 +32,17 @@ pub use delta_net::DeltaNet;
 pub use experts::Experts;
 pub use feed_forward::FeedForward;
 pub use latent::LatentAttention;
+pub use lightning_attention::LightningAttention;
 pub use linear::{Linear, Tensor};
 pub use mamba::{Mamba, Mamba2};
+pub use mamba_plamo::PlamoMamba;
 pub use matrix::{Factor, Matrix};
 pub use norm::{Norm, NormKind};
 pub use rope::{LongFactors, Rope, RopeId, RopeSpec, Scaling, YarnNumbers};
 pub use router::{Gating, Router};
+pub use rwkv::ChannelMix;
+pub use rwkv6::TimeMix6;
+pub use rwkv7::TimeMix7;
 pub use step::{Branch, Step};
 
 use gristmill_gguf::Gguf;
@@ -45,6 +55,11 @@ use crate::cache::{Cache, FixedState};
 pub trait Mixer: Send + Sync {
     /// f32 values of scratch for batches of up to `rows` positions.
     fn scratch(&self, rows: usize) -> usize;
+
+    /// f32 values for each position that it leaves to later layers, see [`Pass::left`].
+    fn leaves(&self) -> usize {
+        0
+    }
 
     /// Whether what it gives for a position depends on that position alone: it need not run for positions that nobody
     /// asks for.
@@ -110,6 +125,8 @@ pub struct Pass<'a> {
     pub fixed: &'a [FixedState],
     /// Rotations of the batch's positions, by [`RopeId`].
     pub ropes: &'a [RopeTable],
+    /// Rows that one layer leaves to those after it, for the batch's positions.
+    pub left: &'a mut [f32],
     /// Position of the first token.
     pub first: usize,
     /// Number of tokens.

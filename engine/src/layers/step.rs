@@ -1,5 +1,5 @@
-//! Steps of the residual stream: `x = after(x + scale · joint(Σ behind(scale · mixer(before(x)))))`. A step may keep the stream
-//! as it finds it; a branch may see what was kept in place of the stream.
+//! Steps of the residual stream: `x = after(stream_scale · x + scale · joint(Σ behind(scale · mixer(before(x)))))`. A step may
+//! keep the stream as it finds it; a branch may see what was kept in place of the stream.
 
 use gristmill_kernels::ops;
 
@@ -39,6 +39,8 @@ pub struct Step {
     pub joint: Option<Norm>,
     /// Factor on what is added.
     pub scale: f32,
+    /// Factor on the stream that it is added to.
+    pub stream_scale: f32,
     /// Norm of the stream after the addition.
     pub after: Option<Norm>,
 }
@@ -62,6 +64,7 @@ impl Step {
             keeps: false,
             joint: None,
             scale: 1.0,
+            stream_scale: 1.0,
             after: None,
         }
     }
@@ -69,6 +72,14 @@ impl Step {
     /// With a factor on what is added.
     pub fn scaled(self, scale: f32) -> Self {
         Self { scale, ..self }
+    }
+
+    /// With a factor on the stream that it is added to.
+    pub fn onto(self, stream_scale: f32) -> Self {
+        Self {
+            stream_scale,
+            ..self
+        }
     }
 
     /// With a norm of the stream after the addition.
@@ -128,6 +139,10 @@ impl Step {
         if let Some(norm) = &self.joint {
             norm.forward(pass, out, normed);
             out.copy_from_slice(normed);
+        }
+        if self.stream_scale != 1.0 {
+            let factor = self.stream_scale;
+            pass.each_row(width, x, |_, row| ops::scale(with, row, factor));
         }
         if self.scale == 1.0 {
             pass.add(width, x, out);
