@@ -206,6 +206,8 @@ pub(crate) struct Session {
     ropes: Vec<RopeTable>,
     buffers: Buffers,
     layer_inputs: Vec<f32>,
+    /// What layers leave to later ones.
+    left: Vec<f32>,
     logits: Vec<f32>,
     batch: usize,
     pub(crate) capacity: usize,
@@ -243,6 +245,7 @@ impl Session {
             ropes: decoder.ropes.iter().map(|r| r.table(capacity)).collect(),
             buffers: decoder.buffers(batch),
             layer_inputs: vec![0.0; decoder.layer_inputs(batch)],
+            left: vec![0.0; decoder.left_values(batch)],
             logits: vec![0.0; model.vocab_size()],
             batch,
             capacity,
@@ -467,6 +470,7 @@ impl Session {
             fixed: self.fixed.states(),
             ropes: &self.ropes,
             inputs: LayerInputs::new(&mut self.layer_inputs, self.tokens.len()),
+            left: &mut self.left,
             first: self.tokens.len(),
             n,
         };

@@ -301,6 +301,11 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// A norm of the embeddings of another name than `token_embd_norm`.
+    pub fn norm_embeddings_by(&mut self, norm: Norm) {
+        self.embedding.norm = Some(norm);
+    }
+
     /// A norm of the embeddings without weights.
     pub fn norm_embeddings_plainly(&mut self) -> Result<(), Error> {
         self.embedding.norm = Some(self.plain_norm()?);

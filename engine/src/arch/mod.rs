@@ -20,6 +20,7 @@ mod olmo;
 mod phi;
 mod qwen;
 mod recurrent;
+mod rwkv;
 mod windows;
 
 pub use builder::Builder;
@@ -121,6 +122,7 @@ pub static ARCHS: &[&Architecture] = &[
     &windows::MIMO2,
     &granite::MINICPM,
     &latent::MINICPM3,
+    &recurrent::MINIMAX_01,
     &mixtures::MINIMAX_M2,
     &llama::MISTRAL3,
     &latent::MISTRAL4,
@@ -141,6 +143,7 @@ pub static ARCHS: &[&Architecture] = &[
     &phi::PHI3,
     &phi::PHIMOE,
     &gated::PLAMO,
+    &recurrent::PLAMO2,
     &windows::PLAMO3,
     &qwen::QWEN,
     &qwen::QWEN2,
@@ -154,6 +157,8 @@ pub static ARCHS: &[&Architecture] = &[
     &qwen::QWEN3VL,
     &qwen::QWEN3VLMOE,
     &gated::REFACT,
+    &rwkv::RWKV6,
+    &rwkv::RWKV7,
     &qwen::SEED_OSS,
     &llama::SMOLLM3,
     &windows::SPARK2_5,

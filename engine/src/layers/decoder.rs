@@ -73,6 +73,14 @@ impl Decoder {
             .saturating_mul(rows * self.width())
             .saturating_add(self.layer_inputs(batch))
             .saturating_add(self.scratch(batch))
+            .saturating_add(self.left_values(batch))
+    }
+
+    /// f32 values of [`Pass::left`].
+    pub fn left_values(&self, batch: usize) -> usize {
+        let branches = self.residual_steps().flat_map(|step| &step.branches);
+        let row = branches.map(|b| b.mixer.leaves()).max().unwrap_or(0);
+        batch.saturating_mul(row)
     }
 
     /// f32 values of the layers' inputs for batches of up to `batch` tokens.

@@ -49,6 +49,14 @@ impl Tensor {
         }
     }
 
+    /// One matrix of a stack.
+    pub fn of_stack(&self, number: usize) -> Self {
+        Self {
+            offset: self.offset + number * self.stride,
+            ..*self
+        }
+    }
+
     fn row_bytes(&self) -> usize {
         self.cols / self.quant.block_elements() * self.quant.block_bytes()
     }

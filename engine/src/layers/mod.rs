@@ -13,12 +13,17 @@ mod feed_forward;
 mod latent;
 mod laurel;
 mod layer_inputs;
+mod lightning_attention;
 mod linear;
 mod mamba;
+mod mamba_plamo;
 mod matrix;
 mod norm;
 mod rope;
 mod router;
+mod rwkv;
+mod rwkv6;
+mod rwkv7;
 mod step;
 mod streams;
 
@@ -32,12 +37,17 @@ pub use feed_forward::FeedForward;
 pub use latent::LatentAttention;
 pub use laurel::Laurel;
 pub use layer_inputs::{LayerEmbedding, LayerInput, LayerInputs};
+pub use lightning_attention::LightningAttention;
 pub use linear::{Linear, Tensor};
 pub use mamba::{Mamba, Mamba2};
+pub use mamba_plamo::PlamoMamba;
 pub use matrix::{Factor, Matrix};
 pub use norm::{Norm, NormKind};
 pub use rope::{LongFactors, Rope, RopeId, RopeSpec, Scaling, YarnNumbers};
 pub use router::{Gating, Router};
+pub use rwkv::ChannelMix;
+pub use rwkv6::TimeMix6;
+pub use rwkv7::TimeMix7;
 pub use step::{Branch, Stage, Step};
 pub use streams::{Correct, Merge, Open, Predict, StreamStep};
 
@@ -51,6 +61,11 @@ use crate::cache::{Cache, FixedState};
 pub trait Mixer: Send + Sync {
     /// f32 values of scratch for batches of up to `rows` positions.
     fn scratch(&self, rows: usize) -> usize;
+
+    /// f32 values for each position that it leaves to later layers, see [`Pass::left`].
+    fn leaves(&self) -> usize {
+        0
+    }
 
     /// Whether nothing that it does for a position is seen at later ones: it need not run for positions that nobody asks
     /// for.
@@ -118,6 +133,8 @@ pub struct Pass<'a> {
     pub ropes: &'a [RopeTable],
     /// The batch's inputs for each layer.
     pub inputs: LayerInputs<'a>,
+    /// Rows that one layer leaves to those after it, for the batch's positions.
+    pub left: &'a mut [f32],
     /// Position of the first token.
     pub first: usize,
     /// Number of tokens.

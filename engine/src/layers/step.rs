@@ -1,4 +1,5 @@
-//! Steps of the residual stream: `x = after(factor · (x + scale · joint(Σ behind(scale · mixer(before(x))))))`. A step may
+//! Steps of the residual stream:
+//! `x = after(factor · (stream_scale · x + scale · joint(Σ behind(scale · mixer(before(x))))))`. A step may
 //! keep the stream as it finds it; a branch may see what was kept in place of the stream.
 
 use gristmill_kernels::ops;
@@ -98,6 +99,8 @@ pub struct Step {
     pub scale: f32,
     /// Factor on the stream after the addition.
     pub factor: f32,
+    /// Factor on the stream that it is added to.
+    pub stream_scale: f32,
     /// Norm of the stream after the addition.
     pub after: Option<Norm>,
 }
@@ -124,6 +127,7 @@ impl Step {
             joint: None,
             scale: 1.0,
             factor: 1.0,
+            stream_scale: 1.0,
             after: None,
         }
     }
@@ -131,6 +135,14 @@ impl Step {
     /// With a factor on what is added.
     pub fn scaled(self, scale: f32) -> Self {
         Self { scale, ..self }
+    }
+
+    /// With a factor on the stream that it is added to.
+    pub fn onto(self, stream_scale: f32) -> Self {
+        Self {
+            stream_scale,
+            ..self
+        }
     }
 
     /// With a norm of the stream after the addition.
@@ -181,6 +193,10 @@ impl Step {
         if let Some(norm) = &self.joint {
             norm.forward(pass, out, normed);
             out.copy_from_slice(normed);
+        }
+        if self.stream_scale != 1.0 {
+            let factor = self.stream_scale;
+            pass.each_row(width, x, |_, row| ops::scale(with, row, factor));
         }
         if self.scale == 1.0 {
             pass.add(width, x, out);

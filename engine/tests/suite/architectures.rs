@@ -68,6 +68,12 @@ fn costs_are_those_of_the_matrices() {
                 || name.ends_with("shortconv.conv.weight")
                 || name.ends_with("ssm_a")
                 || name.ends_with("ssm_d")
+                // Factors of channels, not of rows.
+                || name.ends_with("time_mix_lerp_fused.weight")
+                || name.ends_with("time_mix_first.weight")
+                // The first layer has no values of an earlier one to mix its own with.
+                || name.starts_with("blk.0.time_mix_v1.")
+                || name.starts_with("blk.0.time_mix_v2.")
                 || name == "position_embd.weight"
                 // Rows of it are looked up.
                 || name == "per_layer_token_embd.weight"

@@ -31,7 +31,7 @@ pub use linear_attention::{Linear, linear_attention};
 pub use selective_scan::{SCAN_CHANNELS, Scan, scan_blocks, scan_len, selective_scan};
 pub use state_space::{StateSpace, state_space};
 pub use wkv6::{Wkv6, wkv6};
-pub use wkv7::{Wkv7, wkv7};
+pub use wkv7::{Wkv7, wkv7, wkv7_bonus};
 
 use crate::isa::float::Rows;
 use crate::pool::Strip;

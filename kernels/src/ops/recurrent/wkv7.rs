@@ -2,7 +2,8 @@
 
 use super::columns::{Columns, get, in_all_columns, put, span, span_mut, store};
 use super::{Head, Output, row};
-use crate::isa::float::{Floats, Rows, Simd};
+use crate::isa::float::{Floats, Kernel, Rows, Simd};
+use crate::ops::elementwise::zip;
 
 /// The inputs of [`wkv7`].
 #[derive(Clone, Copy, Debug)]
@@ -78,9 +79,89 @@ pub fn wkv7(with: Floats, head: Head, x: Wkv7<'_>, state: &mut [f32], out: &mut 
     in_all_columns(with, head.values, &mut work);
 }
 
+struct Bonus<'a> {
+    length: usize,
+    factors: [&'a [f32]; 3],
+    v: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Bonus<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let heads = self.out.chunks_exact_mut(self.length);
+        for (head, out) in heads.enumerate() {
+            let at = head * self.length;
+            let [r, k, u] = self.factors.map(|x| &x[at..][..self.length]);
+            let v = &self.v[at..][..self.length];
+            let sum = s.splat(triple(s.eight(), r, k, u));
+            zip!(s, out, v, |out, v| s.fma(v, sum, out));
+        }
+    }
+}
+
+/// `Σ r k u`, in the same order with AVX2 and AVX-512.
+#[inline(always)]
+fn triple<S: Simd>(s: S, r: &[f32], k: &[f32], u: &[f32]) -> f32 {
+    let whole = r.len() - r.len() % S::LANES;
+    let mut sum = s.splat(0.0);
+    for at in (0..whole).step_by(S::LANES) {
+        let rk = s.mul(s.load(&r[at..]), s.load(&k[at..]));
+        sum = s.fma(rk, s.load(&u[at..]), sum);
+    }
+    let rest = (whole..r.len()).map(|i| r[i] * k[i] * u[i]);
+    s.sum(sum) + rest.sum::<f32>()
+}
+
+/// What the present token adds beside the state: `out += v Σ r k u` for each head of `length` values, the sum being that
+/// head's, `factors` being r, k and u.
+///
+/// # Panics
+/// If the slices differ in length or aren't whole heads.
+pub fn wkv7_bonus(with: Floats, length: usize, factors: [&[f32]; 3], v: &[f32], out: &mut [f32]) {
+    let all = factors.iter().chain([&v]);
+    assert!(
+        length > 0 && out.len().is_multiple_of(length),
+        "whole heads"
+    );
+    assert!(
+        all.into_iter().all(|x| x.len() == out.len()),
+        "slices of one length"
+    );
+    with.run(Bonus {
+        length,
+        factors,
+        v,
+        out,
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bonus_agrees_with_f64() {
+        for length in [1, 5, 8, 33, 64] {
+            let [r, k, u, v, start] = [1.0, 2.0, 3.0, 4.0, 5.0].map(|seed: f32| {
+                let values = (0..3 * length).map(|i| (i as f32 * 0.7 + seed).sin());
+                values.collect::<Vec<f32>>()
+            });
+            for with in Floats::all() {
+                let mut out = start.clone();
+                wkv7_bonus(with, length, [&r, &k, &u], &v, &mut out);
+                for (i, out) in out.iter().enumerate() {
+                    let head = i / length * length..(i / length + 1) * length;
+                    let products =
+                        head.map(|i| f64::from(r[i]) * f64::from(k[i]) * f64::from(u[i]));
+                    let want = f64::from(start[i]) + products.sum::<f64>() * f64::from(v[i]);
+                    assert!((f64::from(*out) - want).abs() < 1e-5, "{length}");
+                }
+            }
+        }
+    }
+
     use crate::ops::recurrent::tests::{HEADS, Values, check};
 
     #[test]
