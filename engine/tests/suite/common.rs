@@ -57,6 +57,7 @@ const OF_EACH_KIND: &[&str] = &[
     "deepseek2-v3",
     "gemma3-1b",
     "gemma3-dense",
+    "gemma4-e2b",
     "gpt-oss-full",
     "granitehybrid-nope-moe",
     "kimi-linear-real",
