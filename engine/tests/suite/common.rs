@@ -58,6 +58,7 @@ const OF_EACH_KIND: &[&str] = &[
     "deepseek2-v3",
     "gemma3-1b",
     "gemma3-dense",
+    "gemma4-e2b",
     "gpt-oss-full",
     "granitehybrid-nope-moe",
     "kimi-linear-real",
@@ -66,6 +67,7 @@ const OF_EACH_KIND: &[&str] = &[
     "llama-gqa",
     "llama-mixtral",
     "qwen35-real",
+    "rwkv7",
 ];
 
 impl Fixture {

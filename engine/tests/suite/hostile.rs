@@ -73,7 +73,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(300), ..ProptestConfig::default() })]
     #[test]
     fn changed_metadata_never_panic(
-        name in prop::sample::select(vec!["llama-gqa", "llama-yarn-attnfactor", "llama-mixtral", "gemma3-gqa", "gemma3-1b"]),
+        name in prop::sample::select(vec!["llama-gqa", "llama-yarn-attnfactor", "llama-mixtral", "gemma3-gqa", "gemma3-1b", "gemma3n", "gemma4-e2b", "gemma4-moe"]),
         changes in prop::collection::vec((0..100_usize, 0..100_usize), 1..4),
     ) {
         let fixture = Fixture::named(name);

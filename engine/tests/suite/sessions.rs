@@ -102,6 +102,7 @@ fn chatting() -> Vec<(String, Arc<Model>, CacheType)> {
     [
         ("gemma3-1b", TensorType::Q8_0, F16),
         ("gemma3-dense", TensorType::Q4_K, Q8_0),
+        ("gemma4-e2b", TensorType::F16, F16),
         ("llama-dense", TensorType::Q6_K, F16),
         ("llama-mixtral", TensorType::Q4_1, F32),
         ("llama-gqa", TensorType::F16, F16),
