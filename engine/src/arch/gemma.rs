@@ -1,8 +1,8 @@
 //! Gemma (arXiv:2403.08295, 2408.00118, 2503.19786): embeddings scaled by the root of their width and a GELU gate; from
 //! Gemma 2 on norms before and after each part and layers with a sliding window, in Gemma 3 with a rope base of their own.
-//! Gemma 3n has several streams, a product of small matrices beside attention, sparse feed-forwards in its first layers,
-//! inputs for each layer, and last layers without keys and values of their own. Gemma 4 has heads of another length in these layers, last layers without keys and values of their own, inputs for each
-//! layer beside the residual stream in its small models, and experts beside the feed-forward in a large one.
+//! Gemma 3n has several streams, a product of small matrices beside attention, and sparse feed-forwards in its first
+//! layers; Gemma 4 has heads of another length in layers with a window, and in one model experts beside the feed-forward.
+//! Both have inputs for each layer, and last layers without keys and values of their own.
 
 use gristmill_kernels::ops::{Activation, RopePairing};
 

@@ -171,7 +171,11 @@ impl Layer {
             b.step(step(feed_forward));
             return Ok(());
         }
-        b.step(step(vec![attention]));
+        let experts = self.feed_forward.experts;
+        b.step(Step {
+            keeps: experts.is_some_and(|experts| experts.routed_by_kept),
+            ..step(vec![attention])
+        });
         // A norm of what several give together is one of their sum.
         let joint = if feed_forward.len() > 1 {
             feed_forward

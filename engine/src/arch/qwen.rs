@@ -6,7 +6,7 @@ use gristmill_kernels::ops::{Activation, RopePairing};
 
 use super::{Architecture, Builder, FeedForwards, Layer, Norms};
 use crate::error::Error;
-use crate::layers::{Attention, HeadNorms, RopeSpec, Router};
+use crate::layers::{Attention, Chunks, HeadNorms, RopeSpec, Router};
 
 pub static QWEN: Architecture = Architecture::new("qwen", "Qwen 1", plain);
 pub static QWEN2: Architecture = Architecture::new("qwen2", "Qwen 1.5, 2 and 2.5", plain);
@@ -26,6 +26,7 @@ pub static QWEN3MOE: Architecture =
     Architecture::new("qwen3moe", "Qwen 3-30B-A3B and 235B-A22B", qwen3);
 pub static QWEN3VLMOE: Architecture =
     Architecture::new("qwen3vlmoe", "Qwen 3-VL with experts (text part)", qwen3);
+pub static GROVEMOE: Architecture = Architecture::new("grovemoe", "GroveMoE", grovemoe);
 pub static OLMOE: Architecture = Architecture::new("olmoe", "OLMoE", olmoe);
 
 fn layer(b: &mut Builder<'_>, normalise: bool) -> Result<Layer, Error> {
@@ -86,6 +87,16 @@ fn qwen3(b: &mut Builder<'_>) -> Result<(), Error> {
     let mut layer = layer(b, true)?;
     b.ignore_all("cls.");
     layer.attention.norms = HeadNorms::Weighted;
+    b.repeat(|_| layer)
+}
+
+/// GroveMoE (arXiv:2508.07785): Qwen 3's experts, and smaller ones that groups of them share.
+fn grovemoe(b: &mut Builder<'_>) -> Result<(), Error> {
+    let mut layer = layer(b, true)?;
+    layer.attention.norms = HeadNorms::Weighted;
+    if let Some(experts) = &mut layer.feed_forward.experts {
+        experts.chunks = Some(Chunks::read(&b.keys, experts.router.count)?);
+    }
     b.repeat(|_| layer)
 }
 

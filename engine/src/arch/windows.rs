@@ -17,6 +17,8 @@ pub static MUSE_GLIMMER: Architecture =
 pub static SPARK2_5: Architecture = Architecture::new("spark2_5", "iFlytek Spark 2.5", spark);
 pub static MAPLE: Architecture = Architecture::new("maple", "Maple", maple);
 pub static STEP35: Architecture = Architecture::new("step35", "Step 3.5", step35);
+pub static SMALLTHINKER: Architecture =
+    Architecture::new("smallthinker", "SmallThinker 4B and 21B", smallthinker);
 pub static PLAMO3: Architecture = Architecture::new("plamo3", "PLaMo 3", plamo3);
 
 /// Where layers with a window differ from the others.
@@ -192,6 +194,30 @@ fn plamo3(b: &mut Builder<'_>) -> Result<(), Error> {
     let mut layer = layer(b, Activation::Silu, |router| router)?.sandwiched();
     layer.feed_forward = FeedForwards::dense(FeedForward::gated(Activation::Silu));
     Windows::new(RopePairing::Halves).repeat(b, layer)
+}
+
+/// SmallThinker (arXiv:2507.20984): experts are chosen by what the layer is given, before attention, so that they can be
+/// fetched in time. The first of every four layers sees everything and knows no positions.
+fn smallthinker(b: &mut Builder<'_>) -> Result<(), Error> {
+    let mut layer = layer(b, Activation::Relu, normalised)?;
+    layer.attention.norms = HeadNorms::None;
+    if let Some(experts) = &mut layer.feed_forward.experts {
+        experts.routed_by_kept = true;
+    }
+    let (_, window) = b.windows(4)?;
+    let base = b.keys.opt_f32("rope.freq_base_swa")?;
+    let base = base.filter(|_| window.is_some());
+    let rope = b.rope(RopeSpec {
+        base: base.map(|base| ("rope.freq_base_swa", base)),
+        ..RopeSpec::new(RopePairing::Halves)
+    })?;
+    b.repeat(|number| {
+        let mut layer = layer;
+        let is_local = number % 4 != 0;
+        layer.attention.rope = Some(rope).filter(|_| is_local || window.is_none());
+        layer.attention.window = window.filter(|_| is_local);
+        layer
+    })
 }
 
 /// Windows and rotary positions go together; experts' gates and inputs are bounded.

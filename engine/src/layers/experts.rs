@@ -1,11 +1,12 @@
 //! Mixture of experts (Mixtral: arXiv:2401.04088): a [`Router`] picks a few of many feed-forwards for each token.
 
 use gristmill_kernels::ops::{self, Activation};
-use gristmill_kernels::{Matrix, Product};
 
 use super::router::Router;
-use super::{Cost, Linear, Mixer, Norm, Pass, Tensor, cut};
+use super::stacks::{Stacks, StacksSpec};
+use super::{Cost, Linear, Mixer, Norm, Pass, cut};
 use crate::error::Error;
+use crate::hparams::Keys;
 use crate::load::{LayerTensors, Part};
 
 /// A router (`ffn_gate_inp`) over stacks of feed-forwards: `ffn_gate_exps` and `ffn_up_exps`, or both in one,
@@ -23,6 +24,10 @@ pub struct Experts {
     /// The norm of this name is for the experts alone: the router sees what both are given under a norm without weights,
     /// times `ffn_gate_inp.scale`, by the root of the width.
     pub norm: Option<&'static str>,
+    /// Experts that groups of others share.
+    pub chunks: Option<Chunks>,
+    /// The router sees the stream as a step kept it, not what the experts are given.
+    pub routed_by_kept: bool,
 }
 
 impl Experts {
@@ -34,73 +39,61 @@ impl Experts {
             gated: true,
             weigh_inputs: false,
             norm: None,
+            chunks: None,
+            routed_by_kept: false,
         }
     }
 }
 
-/// The matrices of all experts for one purpose.
-struct Stack {
-    /// One tensor for all, or one for each.
-    tensors: Vec<Tensor>,
-    /// A bias for each expert, one after the other.
-    bias: Option<Vec<f32>>,
+/// Adjugate experts (GroveMoE: arXiv:2508.07785), `ffn_gate_chexps` and so on: each belongs to a group of experts, and is
+/// given what the experts give.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunks {
+    /// Experts in a group (`experts_per_group`).
+    pub size: usize,
+    /// Factor on what they add (`expert_group_scale`).
+    pub scale: f32,
+    /// Rows of their `up` matrices (`expert_chunk_feed_forward_length`), if they are not as long as a key.
+    pub hidden: Option<usize>,
 }
 
-impl Stack {
-    fn load(
-        at: &mut LayerTensors<'_, '_>,
-        part: &str,
-        [cols, rows, count]: [usize; 3],
-    ) -> Result<Self, Error> {
-        let name = format!("ffn_{part}_exps");
-        let single = |expert: usize| format!("ffn_{part}.{expert}.weight");
-        let tensors = if !at.has(&format!("{name}.weight")) && at.has(&single(0)) {
-            let each = (0..count).map(|expert| at.tensor(&single(expert), &[cols, rows]));
-            each.collect::<Result<_, _>>()?
-        } else {
-            vec![at.tensor(&format!("{name}.weight"), &[cols, rows, count])?]
+impl Chunks {
+    /// The keys of both.
+    pub fn read(keys: &Keys<'_>, experts: usize) -> Result<Self, Error> {
+        let size = keys.count("experts_per_group")?;
+        if !experts.is_multiple_of(size) {
+            return Err(keys.wrong(
+                "experts_per_group",
+                format!("is {size}, and the {experts} experts can't be shared out so"),
+            ));
+        }
+        Ok(Self {
+            size,
+            scale: keys.f32("expert_group_scale")?,
+            hidden: keys
+                .opt_number("expert_chunk_feed_forward_length")?
+                .filter(|&hidden| hidden > 0),
+        })
+    }
+
+    /// Groups.
+    fn count(&self, router: &Router) -> usize {
+        router.count / self.size
+    }
+
+    fn load(self, at: &mut LayerTensors<'_, '_>, of: &Experts) -> Result<(Stacks, Self), Error> {
+        let spec = StacksSpec {
+            ending: "chexps",
+            count: self.count(&of.router),
+            hidden: match self.hidden {
+                Some(hidden) => hidden,
+                None => at.count("attention.key_length")?,
+            },
+            gated: of.gated,
+            activation: of.activation,
+            weigh_inputs: of.weigh_inputs,
         };
-        let bias = at.opt_values(&format!("{name}.bias"), &[rows, count])?;
-        Ok(Self { tensors, bias })
-    }
-
-    /// Some of each expert's rows.
-    fn row_range(&self, first: usize, rows: usize) -> Self {
-        let all = self.rows();
-        let bias = self.bias.as_ref().map(|bias| {
-            let experts = bias.chunks_exact(all);
-            experts
-                .flat_map(|bias| &bias[first..first + rows])
-                .copied()
-                .collect()
-        });
-        let tensors = self.tensors.iter();
-        Self {
-            tensors: tensors.map(|t| t.row_range(first, rows)).collect(),
-            bias,
-        }
-    }
-
-    fn rows(&self) -> usize {
-        self.tensors[0].rows
-    }
-
-    fn matrix<'a>(&self, pass: &Pass<'a>, expert: usize) -> Matrix<'a> {
-        match self.tensors.get(expert) {
-            Some(tensor) if self.tensors.len() > 1 => tensor.matrix(pass.gguf),
-            _ => self.tensors[0].slice(pass.gguf, expert),
-        }
-    }
-
-    /// Adds the expert's bias to each row of `out`, if there is one.
-    fn add_bias(&self, pass: &Pass<'_>, expert: usize, out: &mut [f32]) {
-        if let Some(bias) = &self.bias {
-            let bias = &bias[expert * self.rows()..][..self.rows()];
-            let with = pass.compute.floats();
-            for row in out.chunks_exact_mut(bias.len()) {
-                ops::add(with, row, bias);
-            }
-        }
+        Ok((spec.load(at)?, self))
     }
 }
 
@@ -111,20 +104,17 @@ impl Part for Experts {
             Some(hidden) if hidden > 0 => hidden,
             _ => at.count("feed_forward_length")?,
         };
-        let up = [width, hidden, count];
-        let (gate, up) = if !self.gated {
-            (None, Stack::load(at, "up", up)?)
-        } else if at.has("ffn_gate_up_exps.weight") {
-            let both = Stack::load(at, "gate_up", [width, 2 * hidden, count])?;
-            (
-                Some(both.row_range(0, hidden)),
-                both.row_range(hidden, hidden),
-            )
-        } else {
-            (
-                Some(Stack::load(at, "gate", up)?),
-                Stack::load(at, "up", up)?,
-            )
+        let stacks = StacksSpec {
+            ending: "exps",
+            count,
+            hidden,
+            gated: self.gated,
+            activation: self.activation,
+            weigh_inputs: self.weigh_inputs,
+        };
+        let chunks = match self.chunks {
+            Some(chunks) => Some(chunks.load(at, &self)?),
+            None => None,
         };
         Ok(Box::new(MixtureOfExperts {
             spec: self,
@@ -133,9 +123,8 @@ impl Part for Experts {
                 None => at.opt_vector("exp_probs_b", count)?,
                 bias => bias,
             },
-            gate,
-            up,
-            down: Stack::load(at, "down", [hidden, width, count])?,
+            stacks: stacks.load(at)?,
+            chunks,
             factors: match self.weigh_inputs {
                 true => None,
                 false => at.opt_vector("ffn_down_exps.scale", count)?,
@@ -165,9 +154,9 @@ struct MixtureOfExperts {
     router: Linear,
     /// Has a part in the choice.
     bias: Option<Vec<f32>>,
-    gate: Option<Stack>,
-    up: Stack,
-    down: Stack,
+    stacks: Stacks,
+    /// Those that groups of experts share, and the factor on what they give.
+    chunks: Option<(Stacks, Chunks)>,
     /// On what each expert gives.
     factors: Option<Vec<f32>>,
     /// Of what the experts and of what the router is given, if they are not given the same.
@@ -175,127 +164,17 @@ struct MixtureOfExperts {
     width: usize,
 }
 
-impl MixtureOfExperts {
-    /// One expert's feed-forward of `n` gathered rows.
-    fn run(
-        &self,
-        pass: &mut Pass<'_>,
-        expert: usize,
-        x: &[f32],
-        hidden: &mut [f32],
-        second: &mut [f32],
-        out: &mut [f32],
-    ) {
-        let n = x.len() / self.width;
-        let activation = self.spec.activation;
-        let up = self.up.matrix(pass, expert);
-        let with = pass.compute.floats();
-        match &self.gate {
-            Some(gate) if gate.bias.is_none() && self.up.bias.is_none() => {
-                let gate = gate.matrix(pass, expert);
-                pass.compute
-                    .gated_matmul(x, n, gate, up, activation, hidden);
-            }
-            Some(gate) => {
-                let mut products = [
-                    Product {
-                        weights: gate.matrix(pass, expert),
-                        out: &mut *hidden,
-                    },
-                    Product {
-                        weights: up,
-                        out: &mut *second,
-                    },
-                ];
-                pass.compute.matmul(x, n, &mut products);
-                gate.add_bias(pass, expert, hidden);
-                self.up.add_bias(pass, expert, second);
-                ops::gated(with, activation, hidden, second);
-            }
-            None => {
-                let weights = up;
-                let out = &mut *hidden;
-                pass.compute.matmul(x, n, &mut [Product { weights, out }]);
-                self.up.add_bias(pass, expert, hidden);
-                activation.apply(with, hidden);
-            }
-        }
-        let weights = self.down.matrix(pass, expert);
-        let product = Product {
-            weights,
-            out: &mut *out,
-        };
-        pass.compute.matmul(hidden, n, &mut [product]);
-        self.down.add_bias(pass, expert, out);
-    }
-}
-
-impl MixtureOfExperts {
-    /// One token's experts, which share the dispatches: gate and up of all, then down of all.
-    fn forward_one(
-        &self,
-        pass: &mut Pass<'_>,
-        weights: &[f32],
-        x: &[f32],
-        out: &mut [f32],
-        mut scratch: &mut [f32],
-    ) {
-        let (hidden, activation) = (self.up.rows(), self.spec.activation);
-        let chosen: Vec<usize> = (0..weights.len()).filter(|&e| weights[e] != 0.0).collect();
-        let ups = cut(&mut scratch, chosen.len() * hidden);
-        let gates = cut(&mut scratch, chosen.len() * hidden);
-        let results = cut(&mut scratch, chosen.len() * self.width);
-        let with = pass.compute.floats();
-
-        let mut products = Vec::with_capacity(2 * chosen.len());
-        for (&expert, out) in chosen.iter().zip(ups.chunks_exact_mut(hidden)) {
-            let weights = self.up.matrix(pass, expert);
-            products.push(Product { weights, out });
-        }
-        if let Some(gate) = &self.gate {
-            for (&expert, out) in chosen.iter().zip(gates.chunks_exact_mut(hidden)) {
-                let weights = gate.matrix(pass, expert);
-                products.push(Product { weights, out });
-            }
-        }
-        pass.compute.matmul(x, 1, &mut products);
-        for (&expert, out) in chosen.iter().zip(ups.chunks_exact_mut(hidden)) {
-            self.up.add_bias(pass, expert, out);
-        }
-        let inner = if let Some(gate) = &self.gate {
-            for (&expert, out) in chosen.iter().zip(gates.chunks_exact_mut(hidden)) {
-                gate.add_bias(pass, expert, out);
-            }
-            ops::gated(with, activation, gates, ups);
-            gates
-        } else {
-            activation.apply(with, ups);
-            ups
-        };
-        let mut products: Vec<Product<'_>> = chosen
-            .iter()
-            .zip(results.chunks_exact_mut(self.width))
-            .map(|(&expert, out)| Product {
-                weights: self.down.matrix(pass, expert),
-                out,
-            })
-            .collect();
-        pass.compute.matmul_each(inner, 1, &mut products);
-        out.fill(0.0);
-        for (&expert, result) in chosen.iter().zip(results.chunks_exact_mut(self.width)) {
-            self.down.add_bias(pass, expert, result);
-            ops::add_scaled(with, out, weights[expert], result);
-        }
-    }
-}
-
 impl Mixer for MixtureOfExperts {
     fn scratch(&self, rows: usize) -> usize {
-        let of_expert = 2 * self.width + 2 * self.up.rows();
-        let one = self.spec.router.used * (2 * self.up.rows() + self.width);
+        let used = self.spec.router.used;
+        let mut stacks = self.stacks.scratch(rows, used);
+        if let Some((chunks, spec)) = &self.chunks {
+            let own = rows.saturating_mul(2 * self.width + spec.count(&self.spec.router));
+            stacks = stacks.max(chunks.scratch(rows, used)).saturating_add(own);
+        }
         let normed = self.norms.as_ref().map_or(0, |_| self.width);
         rows.saturating_mul(3 * self.spec.router.count + normed)
-            .saturating_add(rows.saturating_mul(of_expert).max(one))
+            .saturating_add(stacks)
     }
 
     fn is_local(&self) -> bool {
@@ -303,12 +182,27 @@ impl Mixer for MixtureOfExperts {
     }
 
     fn cost(&self) -> Cost {
-        let stacks = [&self.up, &self.down].into_iter().chain(&self.gate);
-        let expert: Cost = stacks.map(|stack| stack.tensors[0].cost()).sum();
-        self.router.cost() + expert * self.spec.router.used as u64
+        let router = &self.spec.router;
+        let chunks = self.chunks.as_ref().map(|(chunks, spec)| {
+            let used = router.used.min(spec.count(router));
+            chunks.cost() * used as u64
+        });
+        let experts = self.stacks.cost() * router.used as u64;
+        self.router.cost() + experts + chunks.unwrap_or_default()
     }
 
-    fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {
+    fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
+        self.forward_with_kept(pass, x, &[], out, scratch);
+    }
+
+    fn forward_with_kept(
+        &self,
+        pass: &mut Pass<'_>,
+        x: &[f32],
+        kept: &[f32],
+        out: &mut [f32],
+        mut scratch: &mut [f32],
+    ) {
         let (n, width, experts) = (pass.n, self.width, self.spec.router.count);
         let with = pass.compute.floats();
         let scores = cut(&mut scratch, n * experts);
@@ -324,7 +218,8 @@ impl Mixer for MixtureOfExperts {
                 &*normed
             }
             None => {
-                pass.linear(&self.router, x, scores);
+                let seen = if self.spec.routed_by_kept { kept } else { x };
+                pass.linear(&self.router, seen, scores);
                 x
             }
         };
@@ -337,43 +232,25 @@ impl Mixer for MixtureOfExperts {
                 ops::mul(with, weights, factors);
             }
         }
-        if n == 1 && !self.spec.weigh_inputs {
-            return self.forward_one(pass, weights, x, out, scratch);
+        let weights = &*weights;
+        let Some((chunks, spec)) = &self.chunks else {
+            return self.stacks.forward(pass, weights, x, out, scratch);
+        };
+        let count = spec.count(&self.spec.router);
+        let of_chunks = cut(&mut scratch, n * count);
+        let given = cut(&mut scratch, n * width);
+        let added = cut(&mut scratch, n * width);
+        self.stacks.forward(pass, weights, x, out, scratch);
+        let rows = scores.chunks_exact(experts);
+        let rows = rows.zip(ranks.chunks_exact_mut(experts));
+        for ((scores, ranks), weights) in rows.zip(of_chunks.chunks_exact_mut(count)) {
+            let router = &self.spec.router;
+            router.choose_chunks(with, spec.size, scores, ranks, weights);
         }
-        let gathered = cut(&mut scratch, n * width);
-        let results = cut(&mut scratch, n * width);
-        let hidden = cut(&mut scratch, n * self.up.rows());
-        let second = cut(&mut scratch, n * self.up.rows());
-        out.fill(0.0);
-        // Each expert takes all of its tokens at once. A token's experts are added in the order of their numbers, however
-        // many tokens there are.
-        for expert in 0..experts {
-            let weight = |token: usize| weights[token * experts + expert];
-            let tokens = || (0..n).filter(|&t| weight(t) != 0.0);
-            let mut count = 0;
-            for token in tokens() {
-                let row = &mut gathered[count * width..][..width];
-                row.copy_from_slice(&x[token * width..][..width]);
-                if self.spec.weigh_inputs {
-                    ops::scale(with, row, weight(token));
-                }
-                count += 1;
-            }
-            if count == 0 {
-                continue;
-            }
-            let (gathered, results) = (&gathered[..count * width], &mut results[..count * width]);
-            let values = count * self.up.rows();
-            let (hidden, second) = (&mut hidden[..values], &mut second[..values]);
-            self.run(pass, expert, gathered, hidden, second, results);
-            for (token, result) in tokens().zip(results.chunks_exact(width)) {
-                let out = &mut out[token * width..][..width];
-                if self.spec.weigh_inputs {
-                    ops::add(with, out, result);
-                } else {
-                    ops::add_scaled(with, out, weight(token), result);
-                }
-            }
-        }
+        given.copy_from_slice(out);
+        chunks.forward(pass, of_chunks, given, added, scratch);
+        pass.each_row(width, out, |row, out| {
+            ops::add_scaled(with, out, spec.scale, &added[row * width..][..width]);
+        });
     }
 }

@@ -24,6 +24,7 @@ mod router;
 mod rwkv;
 mod rwkv6;
 mod rwkv7;
+mod stacks;
 mod step;
 mod streams;
 
@@ -32,7 +33,7 @@ pub use conv::ShortConv;
 pub use decoder::{Buffers, Decoder, Embedding, Head};
 pub use delta_attention::DeltaAttention;
 pub use delta_net::DeltaNet;
-pub use experts::Experts;
+pub use experts::{Chunks, Experts};
 pub use feed_forward::FeedForward;
 pub use latent::LatentAttention;
 pub use laurel::Laurel;
@@ -78,6 +79,18 @@ pub trait Mixer: Send + Sync {
 
     /// `out` = f(`x`), both `pass.n` rows of the embedding width.
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], scratch: &mut [f32]);
+
+    /// [`Self::forward`] of one that also has a use for the stream as a step kept it: as many rows, or none.
+    fn forward_with_kept(
+        &self,
+        pass: &mut Pass<'_>,
+        x: &[f32],
+        _kept: &[f32],
+        out: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        self.forward(pass, x, out, scratch);
+    }
 }
 
 /// What one token costs, alone: weights read, and multiplied.

@@ -138,6 +138,27 @@ impl Router {
         }
     }
 
+    /// The weights of chunks of `size` experts each: the scores of the best experts choose them, and add up to 1. As the
+    /// reference has it, a chunk's score is that of the expert with its own number.
+    pub(super) fn choose_chunks(
+        &self,
+        with: Floats,
+        size: usize,
+        scores: &[f32],
+        ranks: &mut [f32],
+        weights: &mut [f32],
+    ) {
+        ranks.copy_from_slice(scores);
+        weights.fill(0.0);
+        for _ in 0..self.used.min(weights.len()) {
+            let best = ops::largest(ranks);
+            ranks[best] = f32::NEG_INFINITY;
+            weights[best / size] += scores[best / size];
+        }
+        let sum: f32 = weights.iter().sum();
+        ops::scale(with, weights, 1.0 / sum.max(LEAST_SUM));
+    }
+
     /// A group is as good as its two best experts together; those of the others can't be chosen.
     fn leave_groups_out(&self, ranks: &mut [f32]) {
         let Some((groups, used)) = self.groups else {

@@ -178,7 +178,9 @@ impl Step {
                 }
                 None => seen,
             };
-            branch.mixer.forward(pass, from, to, scratch);
+            branch
+                .mixer
+                .forward_with_kept(pass, from, kept, to, scratch);
             if branch.scale != 1.0 {
                 pass.each_row(width, to, |_, row| ops::scale(with, row, branch.scale));
             }

@@ -86,7 +86,7 @@ fn costs_are_those_of_the_matrices() {
             }
             let elements: u64 = tensor.dims().iter().product();
             let size = gguf.data(tensor).len() as u64;
-            let (times, of) = if name.contains("_exps.") {
+            let (times, of) = if name.contains("exps.") {
                 (used, *tensor.dims().last().unwrap())
             } else if name.ends_with("altup_router.weight") {
                 // Before the layer and after it.
@@ -248,6 +248,36 @@ fn the_context_decides_between_long_and_short_factors() {
     }
     let error = renamed(long, "").unwrap_err().to_string();
     assert!(error.contains(short), "{error}");
+}
+
+/// They say what a model is made of: what is computed with a tensor's values is a part's.
+#[test]
+fn architecture_files_compute_nothing() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/arch");
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            let computes = [
+                "compute",
+                "Pass",
+                "matmul",
+                "&[f32]",
+                "&mut [f32]",
+                "ops::rms",
+            ];
+            let code = line.split("//").next().unwrap();
+            assert!(
+                !computes.iter().any(|word| code.contains(word)),
+                "{}:{}: {line}",
+                path.display(),
+                number + 1
+            );
+        }
+        files += 1;
+    }
+    assert!(files > 10, "only {files} files");
 }
 
 /// Here, and not only in a folder beside it: a fresh clone proves every architecture.
