@@ -184,3 +184,47 @@ impl Router {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunks(used: usize, size: usize, scores: &[f32]) -> Vec<f32> {
+        let router = Router {
+            count: scores.len(),
+            used,
+            gating: Gating::Softmax,
+            normalise: true,
+            scale: 1.0,
+            groups: None,
+            softcap: None,
+        };
+        let mut ranks = vec![0.0; scores.len()];
+        let mut weights = vec![0.0; scores.len() / size];
+        router.choose_chunks(Floats::PORTABLE, size, scores, &mut ranks, &mut weights);
+        weights
+    }
+
+    #[test]
+    fn chunks_are_those_of_the_best_experts() {
+        let near = |found: Vec<f32>, wanted: &[f32]| {
+            assert_eq!(found.len(), wanted.len());
+            let pairs = found.iter().zip(wanted);
+            assert!(
+                pairs.clone().all(|(a, b)| (a - b).abs() < 1e-6),
+                "{found:?}"
+            );
+        };
+        // Experts 1 and 3 are in chunks 0 and 1.
+        near(chunks(2, 2, &[0.1, 0.4, 0.2, 0.3]), &[0.2, 0.8]);
+        // Both best ones are in chunk 2.
+        near(
+            chunks(2, 2, &[0.1, 0.0, 0.1, 0.1, 0.4, 0.3]),
+            &[0.0, 0.0, 1.0],
+        );
+        // No more are chosen than there are chunks.
+        near(chunks(3, 2, &[0.1, 0.4, 0.2, 0.3]), &[0.2, 0.8]);
+        // Each is its own chunk.
+        near(chunks(2, 1, &[0.1, 0.6, 0.3]), &[0.0, 2.0 / 3.0, 1.0 / 3.0]);
+    }
+}
