@@ -78,12 +78,12 @@ fn products_of_every_type_on_two_threads() {
 fn products_with_inputs_of_their_own() {
     let (mut one, mut two) = (compute(1), compute(2));
     // More than a job takes, of two types, and with an input of another length.
-    let shapes = [("Q4_0", 64); 10]
+    let shapes = [("Q4_0", 32); 10]
         .into_iter()
-        .chain([("F32", 64), ("Q8_0", 64), ("Q8_0", 96)]);
+        .chain([("F32", 32), ("Q8_0", 32), ("Q8_0", 64)]);
     let shapes: Vec<_> = shapes.collect();
     let quant = |name: &str| QUANTS.iter().find(|quant| quant.name == name).unwrap();
-    let rows = 3;
+    let rows = 2;
     let size = |(name, cols): (&str, usize)| {
         let quant = quant(name);
         rows * cols / quant.block_elements * quant.block_bytes
