@@ -160,7 +160,7 @@ impl Table {
         self.plain_within(None)
     }
 
-    /// The table in lines of at most so many characters, if its last column is of text and leaves room for that: its
+    /// The table in lines of at most `width` characters, if its last column is of text and leaves room for that: its
     /// longer cells go on below, moved in.
     pub fn plain_within(&self, width: Option<usize>) -> String {
         // Narrower than this, a column of words is harder to read than lines that the terminal breaks.

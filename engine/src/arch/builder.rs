@@ -312,8 +312,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Gives each layer an input of its own beside the residual stream, of so many values
-    /// (`embedding_length_per_layer_input`, else `default`), and the part that reads it; none if that is 0.
+    /// Gives each layer an input of its own beside the residual stream, and the part that reads it. Its length is
+    /// `embedding_length_per_layer_input`, else `default`; with 0 there is none.
     pub fn layer_inputs(&mut self, default: usize) -> Result<Option<LayerInput>, Error> {
         let length = self.keys.opt_number("embedding_length_per_layer_input")?;
         let length = length.unwrap_or(default);

@@ -8,7 +8,7 @@ use crate::load::Part;
 pub static RWKV6: Architecture = Architecture::new("rwkv6", "RWKV 6 Finch", rwkv6);
 pub static RWKV7: Architecture = Architecture::new("rwkv7", "RWKV 7 Goose", rwkv7);
 
-/// Every so many layers the stream is halved.
+/// The stream is halved after every `rescale_every_n_layers`-th layer.
 fn mixes(
     b: &mut Builder<'_>,
     time: impl Part + Copy,

@@ -21,7 +21,7 @@ pub struct FeedForward {
     pub weighted_by: Option<&'static str>,
     /// Biases have no effect, as in the models' own code.
     pub ignores_biases: bool,
-    /// Only what is so many standard deviations above a gate's mean gets to the activation, and only by how much it is.
+    /// Gates go to the activation less a threshold, and not below 0: their mean plus this number of standard deviations.
     pub sparsity: Option<f32>,
 }
 

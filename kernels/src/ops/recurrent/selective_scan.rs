@@ -9,7 +9,7 @@ use crate::ops::exp::exp;
 /// are the lanes of the vectors and threads can share them out by whole blocks.
 pub const SCAN_CHANNELS: usize = 16;
 
-/// How many elements the blocks of so many channels have.
+/// Elements of the blocks that hold `channels` channels, the last block filled up.
 pub const fn scan_len(channels: usize, state_size: usize) -> usize {
     channels.div_ceil(SCAN_CHANNELS) * SCAN_CHANNELS * state_size
 }
