@@ -4,6 +4,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gristmill_benches::rates::{Rates, criterion};
 use gristmill_benches::{computes, only_tested, values};
+use gristmill_kernels::attention::PAGE;
 use gristmill_kernels::{Attention, CacheRows, quant};
 use half::f16;
 
@@ -11,9 +12,10 @@ use half::f16;
 const SHAPES: [(usize, usize, usize); 2] = [(9, 3, 64), (4, 1, 256)];
 
 fn attention(c: &mut Criterion<Rates>) {
-    let capacity = if only_tested() { 64 } else { 2048 };
+    let positions = if only_tested() { PAGE } else { 2048 };
+    let pages: Vec<u32> = (0..positions.div_ceil(PAGE) as u32).collect();
     for (heads, kv_heads, width) in SHAPES {
-        let floats = values(kv_heads * capacity * width);
+        let floats = values(kv_heads * positions * width);
         let halves: Vec<f16> = floats.iter().map(|&v| f16::from_f32(v)).collect();
         let mut caches = vec![
             ("f32", CacheRows::F32(&floats)),
@@ -30,10 +32,10 @@ fn attention(c: &mut Criterion<Rates>) {
         }
         for (isa, compute) in &mut computes() {
             for &(cache, rows) in &caches {
-                for (kind, n) in [("one", 1), ("prompt", capacity / 8)] {
+                for (kind, n) in [("one", 1), ("prompt", positions / 8)] {
                     let mut group = c.benchmark_group("attention");
-                    let first_position = capacity - n;
-                    let seen: usize = (first_position..capacity).map(|p| p + 1).sum();
+                    let first_position = positions - n;
+                    let seen: usize = (first_position..positions).map(|p| p + 1).sum();
                     group.throughput(Throughput::Elements((2 * seen * heads * width) as u64));
                     let name = format!("{kind}/{cache}/{heads}x{kv_heads}x{width}/{isa}");
                     group.bench_function(name, |b| {
@@ -49,7 +51,7 @@ fn attention(c: &mut Criterion<Rates>) {
                             window: None,
                             causal: true,
                             first_position,
-                            capacity,
+                            pages: &pages,
                             keys: rows,
                             values: rows,
                             sinks: None,

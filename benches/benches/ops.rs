@@ -23,8 +23,8 @@ fn operations(c: &mut Criterion<Rates>) {
     let options = |pairing| RopeOptions::new(HEAD, 10_000.0, pairing);
     let mut interleaved = RopeTable::new(&options(RopePairing::Interleaved));
     let mut halves = RopeTable::new(&options(RopePairing::Halves));
-    interleaved.prepare(0, 16);
-    halves.prepare(0, 16);
+    interleaved.prepare(0..16);
+    halves.prepare(0..16);
     let mut normed = vec![0.0; WIDTH];
     let mut normed_too = vec![0.0; WIDTH];
     let all: [(&str, Operation<'_>); 9] = [

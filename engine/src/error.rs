@@ -107,6 +107,14 @@ pub enum Error {
         /// The oldest position that is still held everywhere.
         oldest: usize,
     },
+    /// As many sequences are open as there is room for.
+    #[error(
+        "all {0} sequences of the engine are in use: release one, or make an engine with room for more"
+    )]
+    Sequences(usize),
+    /// A sequence that was released is used again.
+    #[error("this sequence was released")]
+    Released,
     /// An option has a value that makes no sense.
     #[error("{0}")]
     Option(String),

@@ -1,6 +1,6 @@
 //! An opened model: the file's views, checked against what its architecture needs. Weights are neither copied nor
 //! converted; any number of contexts share one model.
-//! Flows in: a GGUF file. Flows out: [`Context`]s that run it.
+//! Flows in: a GGUF file. Flows out: what engines and contexts are made of.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -8,12 +8,9 @@ use std::sync::{Arc, OnceLock};
 use gristmill_gguf::{Access, Gguf};
 
 use crate::arch::{self, Architecture, Builder};
-use crate::cache::FixedStates;
-use crate::context::{Context, ContextOptions};
 use crate::error::Error;
 use crate::hparams::HParams;
 use crate::layers::{Cost, Decoder};
-use crate::memory::{self, MemoryPlan};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 
@@ -118,87 +115,5 @@ impl Model {
     /// logits are. Norms and the cache are left out: they are small beside the weights.
     pub fn cost(&self) -> (Cost, Cost) {
         self.decoder.cost()
-    }
-
-    /// What a context with these options will take, a draft model's share included, before it is taken. Without a length
-    /// in the options, the plan is for the trained length or what fits in memory beside the weights, whichever is less.
-    pub fn memory(&self, options: &ContextOptions) -> MemoryPlan {
-        self.memory_within(options, memory::available())
-    }
-
-    fn memory_within(&self, options: &ContextOptions, available: Option<u64>) -> MemoryPlan {
-        let draft = options.speculation.draft.as_deref();
-        let weights = self.gguf.file_bytes() + draft.map_or(0, |draft| draft.gguf.file_bytes());
-        let trained = self.trained_context();
-        let logits = options.speculation.rows();
-        let scratch = |positions: usize| {
-            let draft = draft.map_or(0, |draft| draft.scratch_bytes(options, positions, 1));
-            self.scratch_bytes(options, positions, logits)
-                .saturating_add(draft)
-        };
-        let cache = |positions: usize| {
-            let draft = draft.map_or(0, |draft| draft.cache_bytes(options, positions));
-            self.cache_bytes(options, positions).saturating_add(draft)
-        };
-        let fits = |positions: usize, room: u64| {
-            cache(positions).saturating_add(scratch(positions)) <= room
-        };
-        let fitting_context = available.map_or(trained, |available| {
-            // Weights that are larger than memory are paged in from disk: slow, but possible.
-            let room = if weights < available {
-                available - weights
-            } else {
-                available
-            };
-            let (mut fitting, mut too_many) = (0, trained + 1);
-            while fitting + 1 < too_many {
-                let middle = fitting + (too_many - fitting) / 2;
-                if fits(middle, room) {
-                    fitting = middle
-                } else {
-                    too_many = middle
-                }
-            }
-            fitting
-        });
-        let context_length = options.context_length.unwrap_or(if fitting_context == 0 {
-            trained
-        } else {
-            fitting_context
-        });
-        MemoryPlan {
-            weights,
-            cache: cache(context_length),
-            scratch: scratch(context_length),
-            available,
-            context_length,
-            fitting_context,
-        }
-    }
-
-    /// Hidden states, so many rows of logits, and the int8 copies and partial sums of the kernels.
-    fn scratch_bytes(&self, options: &ContextOptions, positions: usize, logits: usize) -> u64 {
-        let batch = options.batch.max(1).min(positions);
-        let values = self.decoder.buffer_values(batch);
-        let values = values.saturating_add(logits * self.vocab_size()) as u64;
-        let copies = (batch as u64).saturating_mul(self.decoder.width() as u64);
-        values
-            .saturating_mul(4)
-            .saturating_add(copies.saturating_mul(2))
-    }
-
-    /// Keys and values, and other states, of all layers.
-    fn cache_bytes(&self, options: &ContextOptions, positions: usize) -> u64 {
-        let batch = options.batch.max(1).min(positions);
-        let bytes = |shape: &crate::cache::CacheShape| {
-            shape.bytes(positions, batch, options.cache_keys, options.cache_values)
-        };
-        let caches = self.decoder.caches.iter().map(bytes);
-        caches.fold(FixedStates::bytes(&self.decoder.fixed), u64::saturating_add)
-    }
-
-    /// A new, empty context. Refused with [`Error::Memory`] if it would not fit.
-    pub fn context(self: &Arc<Self>, options: &ContextOptions) -> Result<Context, Error> {
-        Context::new(self, options)
     }
 }

@@ -6,6 +6,7 @@ mod counting;
 use counting::COUNT;
 use std::sync::atomic::Ordering;
 
+use gristmill_kernels::attention::PAGE;
 use gristmill_kernels::{
     Attention, CacheRows, Compute, ComputeOptions, Matrix, Product, QUANTS, QuantType, cpu, ops,
 };
@@ -44,7 +45,7 @@ fn layer(compute: &mut Compute, weights: &[Matrix<'_>], cache: &[f32], x: &[f32]
             window: None,
             causal: true,
             first_position: CAPACITY - n,
-            capacity: CAPACITY,
+            pages: &[0],
             keys: CacheRows::F32(cache),
             values: CacheRows::F32(cache),
             sinks: None,
@@ -64,7 +65,7 @@ fn nothing_is_allocated_once_buffers_have_grown() {
         .iter()
         .map(|(quant, bytes)| Matrix::new(quant, ROWS, COLS, bytes).unwrap())
         .collect();
-    let (x, cache) = (values(MANY * COLS), values(2 * CAPACITY * 64));
+    let (x, cache) = (values(MANY * COLS), values(2 * PAGE * 64));
     let mut out = vec![0.0; MANY * COLS];
     for isa in cpu::available() {
         for threads in [1, 2] {

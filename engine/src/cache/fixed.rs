@@ -109,9 +109,28 @@ impl FixedStates {
         }
     }
 
+    /// Becomes what another sequence's are, copies included.
+    pub fn become_like(&mut self, other: &FixedStates) {
+        self.seen = other.seen;
+        for (own, other) in self.states.iter().zip(&other.states) {
+            own.copy_from(other);
+        }
+        for ((seen, own), (other_seen, other)) in self.copies.iter_mut().zip(&other.copies) {
+            *seen = *other_seen;
+            for (own, other) in own.iter().zip(other) {
+                own.copy_from(other);
+            }
+        }
+    }
+
     /// `tokens` more were seen.
     pub fn advance(&mut self, tokens: usize) {
         self.seen += tokens;
+    }
+
+    /// What was seen is not known any more: only the copies are of use.
+    pub fn lose(&mut self) {
+        self.seen = usize::MAX;
     }
 
     /// Goes back to the latest moment at which no more than `held` tokens were seen, and says which tokens of those held

@@ -1,6 +1,6 @@
 //! Rows of a cache in one of the storage types.
 
-use gristmill_kernels::attention::CacheRows;
+use gristmill_kernels::attention::{CacheRows, PAGE};
 use gristmill_kernels::quant::q8_0::Q8_0;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
@@ -63,11 +63,10 @@ impl std::str::FromStr for CacheType {
     }
 }
 
-/// Rows of one width, `[head][slot]`.
+/// Rows of one width, `[page][head][slot]`.
 #[derive(Debug)]
 pub(super) struct Store {
     heads: usize,
-    capacity: usize,
     width: usize,
     values: Values,
 }
@@ -81,8 +80,8 @@ enum Values {
 }
 
 impl Store {
-    pub(super) fn new(kind: CacheType, heads: usize, capacity: usize, width: usize) -> Self {
-        let rows = heads * capacity;
+    pub(super) fn new(kind: CacheType, heads: usize, pages: usize, width: usize) -> Self {
+        let rows = pages * heads * PAGE;
         let values = match kind {
             CacheType::F32 => Values::F32(vec![0.0; rows * width]),
             CacheType::F16 => Values::F16(vec![0; rows * width]),
@@ -90,7 +89,6 @@ impl Store {
         };
         Self {
             heads,
-            capacity,
             width,
             values,
         }
@@ -104,18 +102,15 @@ impl Store {
         }
     }
 
-    /// Writes `n` positions from `first` on: `rows` is `[position][head][dimension]`.
-    pub(super) fn write(&mut self, first: usize, n: usize, rows: &[f32]) {
-        let Self {
-            heads,
-            capacity,
-            width,
-            ..
-        } = *self;
+    /// Writes `n` positions from `first` on to their pages: `rows` is `[position][head][dimension]`.
+    pub(super) fn write(&mut self, pages: &[u32], first: usize, n: usize, rows: &[f32]) {
+        let Self { heads, width, .. } = *self;
         let row_bytes = CacheType::Q8_0.row_bytes(width);
-        for (i, position) in rows.chunks_exact(heads * width).take(n).enumerate() {
-            for (head, row) in position.chunks_exact(width).enumerate() {
-                let slot = head * capacity + (first + i) % capacity;
+        let positions = rows.chunks_exact(heads * width).zip(first..first + n);
+        for (heads_rows, position) in positions {
+            let page = pages[position / PAGE] as usize * heads;
+            for (head, row) in heads_rows.chunks_exact(width).enumerate() {
+                let slot = (page + head) * PAGE + position % PAGE;
                 match &mut self.values {
                     Values::F32(v) => v[slot * width..][..width].copy_from_slice(row),
                     Values::F16(v) => {
@@ -130,6 +125,21 @@ impl Store {
                     }
                 }
             }
+        }
+    }
+
+    /// Copies all rows of a page to another one.
+    pub(super) fn copy_page(&mut self, from: u32, to: u32) {
+        fn copy<T: Copy>(values: &mut [T], page: usize, from: u32, to: u32) {
+            let start = from as usize * page;
+            values.copy_within(start..start + page, to as usize * page);
+        }
+        let rows = self.heads * PAGE;
+        let row_bytes = CacheType::Q8_0.row_bytes(self.width);
+        match &mut self.values {
+            Values::F32(v) => copy(v, rows * self.width, from, to),
+            Values::F16(v) => copy(v, rows * self.width, from, to),
+            Values::Q8_0(v) => copy(v, rows * row_bytes, from, to),
         }
     }
 }

@@ -498,35 +498,45 @@ impl Mixer for SelfAttention {
                 }
                 None => &**values,
             };
-            pass.caches[self.cache.0].write(pass.first, n, keys, values);
+            for run in pass.runs {
+                let keys = run.of(keys, heads.keys * heads.key_length);
+                let values = run.of(values, heads.keys * heads.value_length);
+                let positions = (run.first, run.n);
+                pass.states
+                    .write(self.cache, run.sequence, positions, keys, values);
+            }
         }
         if let Some(temperature) = spec.temperature {
-            let first = pass.first;
+            let rows = pass.rows;
             pass.each_row(heads.queries * heads.key_length, queries, |row, query| {
-                ops::scale(with, query, temperature.at(first + row));
+                ops::scale(with, query, temperature.at(rows[row].position));
             });
         }
 
-        let view = pass.caches[self.cache.0].view();
-        let attention = Scores {
-            heads: heads.queries,
-            kv_heads: heads.keys,
-            key_dim: heads.key_length,
-            value_dim: heads.value_length,
-            value_stride: view.value_stride,
-            scale: self.scale,
-            softcap: spec.softcap,
-            sinks: self.sinks.as_deref(),
-            slopes: self.slopes.as_deref(),
-            window: spec.window,
-            chunk: spec.chunk,
-            causal: true,
-            first_position: pass.first,
-            capacity: view.capacity,
-            keys: view.keys,
-            values: view.values,
-        };
-        pass.compute.attention(&attention, queries, n, mixed);
+        for run in pass.runs {
+            let view = pass.states.view(self.cache, run.sequence);
+            let attention = Scores {
+                heads: heads.queries,
+                kv_heads: heads.keys,
+                key_dim: heads.key_length,
+                value_dim: heads.value_length,
+                value_stride: view.value_stride,
+                scale: self.scale,
+                softcap: spec.softcap,
+                sinks: self.sinks.as_deref(),
+                slopes: self.slopes.as_deref(),
+                window: spec.window,
+                chunk: spec.chunk,
+                causal: true,
+                first_position: run.first,
+                pages: view.pages,
+                keys: view.keys,
+                values: view.values,
+            };
+            let queries = run.of(queries, heads.queries * heads.key_length);
+            let mixed = run.of_mut(mixed, heads.queries * heads.value_length);
+            pass.compute.attention(&attention, queries, run.n, mixed);
+        }
         if let Some(activation) = spec.gate {
             let gates = match &self.gate {
                 Some(gate) => {

@@ -52,16 +52,18 @@ impl Conv {
             bias: self.bias.as_deref(),
         };
         let with = pass.compute.floats();
-        let mut state = pass.fixed[self.state.0].part(0);
-        let rows = Rows {
-            data: x,
-            width: step,
-        };
-        let mut to = RowsMut {
-            data: out,
-            width: self.channels,
-        };
-        recurrent::causal_conv(with, weights, pass.n, rows, &mut state, &mut to);
+        for run in pass.runs {
+            let mut state = pass.states.fixed(self.state, run.sequence).part(0);
+            let rows = Rows {
+                data: &x[run.row * step..],
+                width: step,
+            };
+            let mut to = RowsMut {
+                data: run.of_mut(out, self.channels),
+                width: self.channels,
+            };
+            recurrent::causal_conv(with, weights, run.n, rows, &mut state, &mut to);
+        }
     }
 }
 

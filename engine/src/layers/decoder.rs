@@ -3,7 +3,7 @@
 use gristmill_kernels::ops;
 
 use super::step::{Stage, Step, StepBuffers};
-use super::{Cost, LayerEmbedding, Linear, Norm, Pass, Rope, Tensor};
+use super::{Cost, LayerEmbedding, Linear, Norm, Pass, Rope, Row, Run, Tensor};
 use crate::cache::{CacheShape, FixedShape};
 
 /// From token ids to the residual stream.
@@ -41,7 +41,72 @@ pub struct Decoder {
     pub(crate) fixed: Vec<FixedShape>,
 }
 
-/// The buffers of one context: everything that a batch needs, taken once.
+/// The tokens of a pass, and which of them are wanted.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The tokens.
+    pub ids: Vec<u32>,
+    /// All of them.
+    pub all: Selection,
+    /// Those whose hidden states are asked for.
+    pub wanted: Selection,
+}
+
+/// Some tokens of a pass, by sequence.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// Each of them.
+    pub rows: Vec<Row>,
+    /// Their sequences; the rows of each are at consecutive positions.
+    pub runs: Vec<Run>,
+}
+
+impl Batch {
+    /// An empty one, which takes up to `rows` rows of up to `runs` sequences without taking more memory.
+    pub fn new(rows: usize, runs: usize) -> Self {
+        let part = || Selection {
+            rows: Vec::with_capacity(rows),
+            runs: Vec::with_capacity(runs),
+        };
+        Self {
+            ids: Vec::with_capacity(rows),
+            all: part(),
+            wanted: part(),
+        }
+    }
+
+    /// Takes all tokens out.
+    pub fn clear(&mut self) {
+        self.ids.clear();
+        for part in [&mut self.all, &mut self.wanted] {
+            part.rows.clear();
+            part.runs.clear();
+        }
+    }
+
+    /// Adds tokens of a sequence that has none in it so far, at `first` and the positions after it. Those from number
+    /// `wanted` on are wanted.
+    pub fn push(&mut self, sequence: usize, first: usize, ids: &[u32], wanted: usize) {
+        let index = self.ids.len();
+        self.ids.extend_from_slice(ids);
+        for (part, skipped) in [(&mut self.all, 0), (&mut self.wanted, wanted)] {
+            if skipped < ids.len() {
+                part.runs.push(Run {
+                    sequence,
+                    row: part.rows.len(),
+                    n: ids.len() - skipped,
+                    first: first + skipped,
+                });
+                part.rows.extend((skipped..ids.len()).map(|number| Row {
+                    position: first + number,
+                    index: index + number,
+                }));
+            }
+        }
+    }
+}
+
+/// The buffers of one engine: everything that a pass needs, taken once.
 #[derive(Debug)]
 pub struct Buffers {
     /// The residual stream.
@@ -156,50 +221,75 @@ impl Decoder {
         }
     }
 
-    /// Runs the tokens of one batch through all steps. The hidden states of rows from `wanted` on stay in `buffers`;
-    /// for the rows before them, only what later tokens need is computed.
-    pub fn forward(&self, pass: &mut Pass<'_>, ids: &[u32], wanted: usize, buffers: &mut Buffers) {
-        let (n, width, start) = (pass.n, self.width(), pass.first);
+    /// Runs the rows of a pass through all steps. The hidden states of the wanted rows stay in `buffers`, one after the other;
+    /// for all others, only what later tokens need is computed. False if it was stopped on the way: the states of the
+    /// sequences are then those of no token.
+    pub fn forward<'b>(
+        &self,
+        pass: &mut Pass<'b>,
+        batch: &'b Batch,
+        buffers: &mut Buffers,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> bool {
+        let width = self.width();
         let Buffers {
-            x,
-            normed,
-            out,
-            other,
-            kept,
-            streams,
-            scratch,
+            x, normed, scratch, ..
         } = buffers;
-        let x = &mut x[..n * width];
-        self.embedding.forward(pass, ids, x, normed);
+        let x = &mut x[..pass.n * width];
+        self.embedding.forward(pass, &batch.ids, x, normed);
         if let Some(layers) = &self.embedding.layers {
-            layers.forward(pass, ids, x, scratch);
+            layers.forward(pass, &batch.ids, x, scratch);
         }
-        let local_from = self.local_from();
-        for (number, step) in self.steps.iter().enumerate() {
-            let first = if number < local_from { 0 } else { wanted };
-            if first == n {
-                break;
+        let (inner, last) = self.steps.split_at(self.local_from());
+        if !self.steps(pass, inner, buffers, is_stopped) {
+            return false;
+        }
+        let wanted = &batch.wanted;
+        for (to, row) in wanted.rows.iter().enumerate() {
+            let all = self.parallel_streams();
+            for (rows, width) in [
+                (&mut buffers.x, width),
+                (&mut buffers.kept, width),
+                (&mut buffers.streams, all * width),
+            ] {
+                if row.index != to && !rows.is_empty() {
+                    let from = row.index * width;
+                    rows.copy_within(from..from + width, to * width);
+                }
             }
-            (pass.first, pass.n) = (start + first, n - first);
-            let x = &mut x[first * width..];
-            let rows = x.len();
-            // Buffers that no step has a use for are empty.
-            let (others, kepts) = (rows.min(other.len()), rows.min(kept.len()));
-            let skipped = (first * width).min(kept.len());
-            let all = self.parallel_streams() * width;
-            let buffers = StepBuffers {
-                normed: &mut normed[..rows],
-                out: &mut out[..rows],
-                other: &mut other[..others],
-                kept: &mut kept[skipped..][..kepts],
-                streams: &mut streams[first * all..n * all],
-                scratch,
-            };
-            step.forward(pass, x, buffers);
         }
+        (pass.rows, pass.runs, pass.n) = (&wanted.rows, &wanted.runs, wanted.rows.len());
+        wanted.rows.is_empty() || self.steps(pass, last, buffers, is_stopped)
     }
 
-    /// The logits of some rows of the batch that went through [`Self::forward`] last, as `pass.n` rows.
+    fn steps(
+        &self,
+        pass: &mut Pass<'_>,
+        steps: &[Stage],
+        buffers: &mut Buffers,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> bool {
+        let rows = pass.n * self.width();
+        for step in steps {
+            if is_stopped() {
+                return false;
+            }
+            // Buffers that no step has a use for are empty.
+            let (others, kept) = (rows.min(buffers.other.len()), rows.min(buffers.kept.len()));
+            let parts = StepBuffers {
+                normed: &mut buffers.normed[..rows],
+                out: &mut buffers.out[..rows],
+                other: &mut buffers.other[..others],
+                kept: &mut buffers.kept[..kept],
+                streams: &mut buffers.streams[..rows * self.parallel_streams()],
+                scratch: &mut buffers.scratch,
+            };
+            step.forward(pass, &mut buffers.x[..rows], parts);
+        }
+        true
+    }
+
+    /// The logits of `pass.n` of the wanted rows that went through [`Self::forward`] last, from number `first` on.
     pub fn logits(
         &self,
         pass: &mut Pass<'_>,
@@ -233,7 +323,7 @@ impl Decoder {
 }
 
 impl Embedding {
-    /// `x` = the rows of `ids`, which begin at the pass's first position; `spare` is as long.
+    /// `x` = the rows of `ids`; `spare` is as long.
     fn forward(&self, pass: &mut Pass<'_>, ids: &[u32], x: &mut [f32], spare: &mut [f32]) {
         let width = self.tokens.cols;
         let with = pass.compute.floats();
@@ -243,8 +333,7 @@ impl Embedding {
         }
         let spare = &mut spare[..x.len()];
         if let Some(positions) = &self.positions {
-            let numbers = pass.first as u32..(pass.first + pass.n) as u32;
-            let numbers: Vec<u32> = numbers.collect();
+            let numbers: Vec<u32> = pass.rows.iter().map(|row| row.position as u32).collect();
             let matrix = positions.matrix(pass.gguf);
             pass.compute.rows(matrix, &numbers, spare);
             pass.add(width, x, spare);

@@ -141,42 +141,47 @@ impl Mixer for KimiDelta {
         pass.linear(&self.strength, x, strength);
         Activation::Sigmoid.apply(with, strength);
 
-        let head = Head {
-            tokens: n,
-            keys: length,
-            values: length,
-        };
         let [q, k, v] = mixed.map(|values| &*values);
         let (decay, strength) = (&*decay, &*strength);
-        let state = &pass.fixed[self.state.0];
         let scale = 1.0 / (length as f32).sqrt();
-        pass.compute.heads(n, length, read, |number, out| {
-            let first = number * length;
-            let delta = Delta {
-                q: Rows {
-                    data: &q[first..],
-                    width: row,
-                },
-                k: Rows {
-                    data: &k[first..],
-                    width: row,
-                },
-                v: Rows {
-                    data: &v[first..],
-                    width: row,
-                },
-                decay: Decay::PerKey(Rows {
-                    data: &decay[number * length..],
-                    width: row,
-                }),
-                beta: Rows {
-                    data: &strength[number..],
-                    width: heads,
-                },
-                scale,
+        for run in pass.runs {
+            let state = pass.states.fixed(self.state, run.sequence);
+            let [q, k, v, decay] = [q, k, v, decay].map(|rows| run.of(rows, row));
+            let strength = run.of(strength, heads);
+            let read = run.of_mut(read, row);
+            let head = Head {
+                tokens: run.n,
+                keys: length,
+                values: length,
             };
-            recurrent::gated_delta(with, head, delta, &mut state.part(number), out);
-        });
+            pass.compute.heads(run.n, length, read, |number, out| {
+                let first = number * length;
+                let delta = Delta {
+                    q: Rows {
+                        data: &q[first..],
+                        width: row,
+                    },
+                    k: Rows {
+                        data: &k[first..],
+                        width: row,
+                    },
+                    v: Rows {
+                        data: &v[first..],
+                        width: row,
+                    },
+                    decay: Decay::PerKey(Rows {
+                        data: &decay[number * length..],
+                        width: row,
+                    }),
+                    beta: Rows {
+                        data: &strength[number..],
+                        width: heads,
+                    },
+                    scale,
+                };
+                recurrent::gated_delta(with, head, delta, &mut state.part(number), out);
+            });
+        }
         self.norm.forward(pass, read, normed);
         pass.linear(&self.gate[0], x, low);
         pass.linear(&self.gate[1], low, gate);

@@ -255,40 +255,46 @@ impl Mixer for GatedDeltaNet {
             ops::l2_norm(with, &mut row[..2 * key], key_length, self.norm.epsilon);
         });
 
-        let head = Head {
-            tokens: n,
-            keys: key_length,
-            values: value_length,
-        };
         let (mixed, strength, decay) = (&*mixed, &*strength, &*decay);
-        let rows = |first: usize| Rows {
-            data: &mixed[first..],
-            width: channels,
-        };
         let scale = 1.0 / (key_length as f32).sqrt();
-        let state = &pass.fixed[self.state.0];
-        pass.compute.heads(n, value_length, read, |number, out| {
-            let key_head = if self.spec.neighbours_share {
-                number / share
-            } else {
-                number % keys
+        for run in pass.runs {
+            let state = pass.states.fixed(self.state, run.sequence);
+            let mixed = run.of(mixed, channels);
+            let (strength, decay) = (run.of(strength, values), run.of(decay, values));
+            let rows = |first: usize| Rows {
+                data: &mixed[first..],
+                width: channels,
             };
-            let delta = Delta {
-                q: rows(key_head * key_length),
-                k: rows(key + key_head * key_length),
-                v: rows(2 * key + number * value_length),
-                decay: Decay::PerToken(Rows {
-                    data: &decay[number..],
-                    width: values,
-                }),
-                beta: Rows {
-                    data: &strength[number..],
-                    width: values,
-                },
-                scale,
+            let read = run.of_mut(read, inner);
+            let head = Head {
+                tokens: run.n,
+                keys: key_length,
+                values: value_length,
             };
-            recurrent::gated_delta(with, head, delta, &mut state.part(number), out);
-        });
+            pass.compute
+                .heads(run.n, value_length, read, |number, out| {
+                    let key_head = if self.spec.neighbours_share {
+                        number / share
+                    } else {
+                        number % keys
+                    };
+                    let delta = Delta {
+                        q: rows(key_head * key_length),
+                        k: rows(key + key_head * key_length),
+                        v: rows(2 * key + number * value_length),
+                        decay: Decay::PerToken(Rows {
+                            data: &decay[number..],
+                            width: values,
+                        }),
+                        beta: Rows {
+                            data: &strength[number..],
+                            width: values,
+                        },
+                        scale,
+                    };
+                    recurrent::gated_delta(with, head, delta, &mut state.part(number), out);
+                });
+        }
         self.norm.forward(pass, read, normed);
         ops::gated(with, Activation::Silu, gate, normed);
         pass.linear(&self.output, gate, out);

@@ -161,9 +161,9 @@ impl Latent {
             }
         }
         if let Some(temperature) = self.spec.temperature {
-            let (with, first) = (pass.compute.floats(), pass.first);
+            let (with, rows) = (pass.compute.floats(), pass.rows);
             pass.each_row(out.len() / pass.n, out, |row, query| {
-                ops::scale(with, query, temperature.at(first + row));
+                ops::scale(with, query, temperature.at(rows[row].position));
             });
         }
     }
@@ -245,29 +245,40 @@ impl Latent {
         values: &[f32],
         out: &mut [f32],
     ) {
-        let cache = &mut pass.caches[self.cache.0];
-        cache.write(pass.first, pass.n, keys, values);
-        let shape = cache.shape();
-        let view = cache.view();
-        let attention = Scores {
-            heads: self.widths.heads,
-            kv_heads: shape.heads,
-            key_dim: shape.key_length,
-            value_dim: shape.value_length,
-            value_stride: view.value_stride,
-            scale: self.scale,
-            softcap: None,
-            sinks: None,
-            slopes: None,
-            window: None,
-            chunk: None,
-            causal: true,
-            first_position: pass.first,
-            capacity: view.capacity,
-            keys: view.keys,
-            values: view.values,
-        };
-        pass.compute.attention(&attention, queries, pass.n, out);
+        let (heads, shape) = (self.widths.heads, pass.states.shape(self.cache));
+        let (key, value) = (shape.key_length, shape.value_length);
+        for run in pass.runs {
+            let keys = run.of(keys, shape.heads * key);
+            // Where the cache keeps none of its own there are none.
+            let values = match values {
+                [] => values,
+                _ => run.of(values, shape.heads * value),
+            };
+            let positions = (run.first, run.n);
+            pass.states
+                .write(self.cache, run.sequence, positions, keys, values);
+            let view = pass.states.view(self.cache, run.sequence);
+            let attention = Scores {
+                heads,
+                kv_heads: shape.heads,
+                key_dim: key,
+                value_dim: value,
+                value_stride: view.value_stride,
+                scale: self.scale,
+                softcap: None,
+                sinks: None,
+                slopes: None,
+                window: None,
+                chunk: None,
+                causal: true,
+                first_position: run.first,
+                pages: view.pages,
+                keys: view.keys,
+                values: view.values,
+            };
+            let (queries, out) = (run.of(queries, heads * key), run.of_mut(out, heads * value));
+            pass.compute.attention(&attention, queries, run.n, out);
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl LayerEmbedding {
         let (row, width, length) = (self.row(), self.projection.weight.cols, self.norm.width);
         let with = pass.compute.floats();
         let spare = &mut scratch[..pass.n * row];
-        let mut values = std::mem::take(&mut pass.inputs.values);
+        let values = std::mem::take(&mut pass.inputs);
         let out = &mut values[..pass.n * row];
 
         pass.linear(&self.projection, x, spare);
@@ -52,21 +52,7 @@ impl LayerEmbedding {
             ops::add_scaled(with, out, scale, &spare[number * row..][..row]);
             ops::scale(with, out, std::f32::consts::FRAC_1_SQRT_2);
         });
-        pass.inputs.values = std::mem::take(&mut values);
-    }
-}
-
-/// The inputs of a batch's tokens for all layers, token by token.
-pub struct LayerInputs<'a> {
-    values: &'a mut [f32],
-    /// Position of the first token.
-    first: usize,
-}
-
-impl<'a> LayerInputs<'a> {
-    /// Those of a batch that begins at position `first`.
-    pub(crate) fn new(values: &'a mut [f32], first: usize) -> Self {
-        Self { values, first }
+        pass.inputs = values;
     }
 }
 
@@ -116,9 +102,9 @@ impl Mixer for GatedInput {
         let hidden = cut(&mut scratch, pass.n * length);
         pass.linear(&self.gate, x, hidden);
         let with = pass.compute.floats();
-        let inputs = &pass.inputs.values[(pass.first - pass.inputs.first) * self.row..];
+        let (inputs, rows) = (&*pass.inputs, pass.rows);
         pass.each_row(length, hidden, |row, hidden| {
-            let input = &inputs[row * self.row + self.offset..][..length];
+            let input = &inputs[rows[row].index * self.row + self.offset..][..length];
             ops::gated(with, Activation::Gelu, hidden, input);
         });
         pass.linear(&self.back, hidden, out);

@@ -75,22 +75,26 @@ impl Mixer for Lightning {
         pass.linears(x, [(&self.inputs, &mut *inputs), (&self.gate, &mut *gate)]);
         pass.each_row(3 * row, inputs, |_, row| Activation::Silu.apply(with, row));
 
-        let head = Head {
-            tokens: n,
-            keys: length,
-            values: length,
-        };
         let inputs = &*inputs;
-        let state = &pass.fixed[self.state.0];
-        pass.compute.heads(n, length, read, |number, out| {
-            let [q, k, v] = [0, 1, 2].map(|part| Rows {
-                data: &inputs[(3 * number + part) * length..],
-                width: 3 * row,
+        for run in pass.runs {
+            let state = pass.states.fixed(self.state, run.sequence);
+            let inputs = run.of(inputs, 3 * row);
+            let read = run.of_mut(read, row);
+            let head = Head {
+                tokens: run.n,
+                keys: length,
+                values: length,
+            };
+            pass.compute.heads(run.n, length, read, |number, out| {
+                let [q, k, v] = [0, 1, 2].map(|part| Rows {
+                    data: &inputs[(3 * number + part) * length..],
+                    width: 3 * row,
+                });
+                let decay = Decay::Constant(self.decays[number]);
+                let linear = recurrent::Linear { q, k, v, decay };
+                recurrent::linear_attention(with, head, linear, &mut state.part(number), out);
             });
-            let decay = Decay::Constant(self.decays[number]);
-            let linear = recurrent::Linear { q, k, v, decay };
-            recurrent::linear_attention(with, head, linear, &mut state.part(number), out);
-        });
+        }
         self.norm.forward(pass, read, normed);
         let normed = &*normed;
         pass.each_row(row, gate, |number, gate| {

@@ -133,35 +133,40 @@ impl Mixer for ScanLayer {
 
         let read = raw;
         let (mixed, steps, writes, reads) = (&*mixed, &*steps, &*writes, &*reads);
-        let state = &pass.fixed[self.state.0];
-        pass.compute.heads(n, CHANNELS, read, |number, out| {
-            let first = number * CHANNELS;
-            let channels = CHANNELS.min(inner - first);
-            let len = recurrent::scan_len(channels, size);
-            let scan = Scan {
-                channels,
-                state_size: size,
-                x: Rows {
-                    data: &mixed[first..],
-                    width: inner,
-                },
-                dt: Rows {
-                    data: &steps[first..],
-                    width: inner,
-                },
-                b: Rows {
-                    data: writes,
-                    width: size,
-                },
-                c: Rows {
-                    data: reads,
-                    width: size,
-                },
-                a: &self.rates[recurrent::scan_len(first, size)..][..len],
-                d: &self.direct[first..][..channels],
-            };
-            recurrent::selective_scan(with, n, scan, &mut state.part(number)[..len], out);
-        });
+        for run in pass.runs {
+            let state = pass.states.fixed(self.state, run.sequence);
+            let (mixed, steps) = (run.of(mixed, inner), run.of(steps, inner));
+            let (writes, reads) = (run.of(writes, size), run.of(reads, size));
+            let read = run.of_mut(read, inner);
+            pass.compute.heads(run.n, CHANNELS, read, |number, out| {
+                let first = number * CHANNELS;
+                let channels = CHANNELS.min(inner - first);
+                let len = recurrent::scan_len(channels, size);
+                let scan = Scan {
+                    channels,
+                    state_size: size,
+                    x: Rows {
+                        data: &mixed[first..],
+                        width: inner,
+                    },
+                    dt: Rows {
+                        data: &steps[first..],
+                        width: inner,
+                    },
+                    b: Rows {
+                        data: writes,
+                        width: size,
+                    },
+                    c: Rows {
+                        data: reads,
+                        width: size,
+                    },
+                    a: &self.rates[recurrent::scan_len(first, size)..][..len],
+                    d: &self.direct[first..][..channels],
+                };
+                recurrent::selective_scan(with, run.n, scan, &mut state.part(number)[..len], out);
+            });
+        }
         ops::gated(with, Activation::Silu, gate, read);
         pass.linear(&self.output, gate, out);
     }
@@ -275,31 +280,35 @@ impl Mixer for HeadsLayer {
 
         let length = inner / heads;
         let (mixed, steps) = (&*mixed, &*steps);
-        let rows = |first: usize| Rows {
-            data: &mixed[first..],
-            width: channels,
-        };
-        let head = Head {
-            tokens: n,
-            keys: size,
-            values: length,
-        };
-        let state = &pass.fixed[self.state.0];
-        pass.compute.heads(n, length, read, |number, out| {
-            let group = number / (heads / self.groups);
-            let space = StateSpace {
-                x: rows(number * length),
-                dt: Rows {
-                    data: &steps[number..],
-                    width: heads,
-                },
-                b: rows(inner + group * size),
-                c: rows(inner + (self.groups + group) * size),
-                a: self.rates[number],
-                d: self.direct[number],
+        for run in pass.runs {
+            let state = pass.states.fixed(self.state, run.sequence);
+            let (mixed, steps) = (run.of(mixed, channels), run.of(steps, heads));
+            let rows = |first: usize| Rows {
+                data: &mixed[first..],
+                width: channels,
             };
-            recurrent::state_space(with, head, space, &mut state.part(number), out);
-        });
+            let read = run.of_mut(read, inner);
+            let head = Head {
+                tokens: run.n,
+                keys: size,
+                values: length,
+            };
+            pass.compute.heads(run.n, length, read, |number, out| {
+                let group = number / (heads / self.groups);
+                let space = StateSpace {
+                    x: rows(number * length),
+                    dt: Rows {
+                        data: &steps[number..],
+                        width: heads,
+                    },
+                    b: rows(inner + group * size),
+                    c: rows(inner + (self.groups + group) * size),
+                    a: self.rates[number],
+                    d: self.direct[number],
+                };
+                recurrent::state_space(with, head, space, &mut state.part(number), out);
+            });
+        }
         ops::gated(with, Activation::Silu, gate, read);
         let result = match &self.norm {
             Some(norm) => {

@@ -114,32 +114,37 @@ impl Mixer for Layer {
         pass.linear(&self.step, low, steps);
         Activation::Softplus.apply(with, steps);
 
-        let head = Head {
-            tokens: n,
-            keys: size,
-            values: length,
-        };
         let read = input;
-        let state = &pass.fixed[self.state.0];
         let [mixed, steps, writes, reads] = [mixed, steps, writes, reads].map(|x| &*x);
         let of_state = |data| Rows { data, width: size };
-        pass.compute.heads(n, length, read, |number, out| {
-            let space = StateSpace {
-                x: Rows {
-                    data: &mixed[number * length..],
-                    width: inner,
-                },
-                dt: Rows {
-                    data: &steps[number..],
-                    width: heads,
-                },
-                b: of_state(writes),
-                c: of_state(reads),
-                a: self.rates[number],
-                d: self.direct[number],
+        for run in pass.runs {
+            let state = pass.states.fixed(self.state, run.sequence);
+            let (mixed, steps) = (run.of(mixed, inner), run.of(steps, heads));
+            let (writes, reads) = (run.of(writes, size), run.of(reads, size));
+            let read = run.of_mut(read, inner);
+            let head = Head {
+                tokens: run.n,
+                keys: size,
+                values: length,
             };
-            recurrent::state_space(with, head, space, &mut state.part(number), out);
-        });
+            pass.compute.heads(run.n, length, read, |number, out| {
+                let space = StateSpace {
+                    x: Rows {
+                        data: &mixed[number * length..],
+                        width: inner,
+                    },
+                    dt: Rows {
+                        data: &steps[number..],
+                        width: heads,
+                    },
+                    b: of_state(writes),
+                    c: of_state(reads),
+                    a: self.rates[number],
+                    d: self.direct[number],
+                };
+                recurrent::state_space(with, head, space, &mut state.part(number), out);
+            });
+        }
         let read = &*read;
         pass.each_row(inner, gate, |row, gate| {
             ops::gated(with, Activation::Silu, gate, &read[row * inner..][..inner]);

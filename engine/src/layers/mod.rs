@@ -1,6 +1,6 @@
 //! The parts that architectures are made of: norms, attention, feed-forwards, and how they are joined around the residual
 //! stream. Each file has a part as an architecture names it, how it is taken from a file ([`Part`](crate::load::Part)), and
-//! how it runs ([`Mixer`]). Flows in: one batch of token ids at a position ([`Pass`]). Flows out: hidden states, and logits
+//! how it runs ([`Mixer`]). Flows in: token ids of one or several sequences ([`Pass`]). Flows out: hidden states, and logits
 //! for the rows that are wanted. Parts hold handles to tensors, never their bytes; all buffers are given to them.
 
 mod attention;
@@ -19,6 +19,7 @@ mod mamba;
 mod mamba_plamo;
 mod matrix;
 mod norm;
+mod pass;
 mod rope;
 mod router;
 mod rwkv;
@@ -30,20 +31,21 @@ mod streams;
 
 pub use attention::{Attention, HeadNorms, Sinks, Temperature};
 pub use conv::ShortConv;
-pub use decoder::{Buffers, Decoder, Embedding, Head};
+pub use decoder::{Batch, Buffers, Decoder, Embedding, Head, Selection};
 pub use delta_attention::DeltaAttention;
 pub use delta_net::DeltaNet;
 pub use experts::{Chunks, Experts};
 pub use feed_forward::FeedForward;
 pub use latent::LatentAttention;
 pub use laurel::Laurel;
-pub use layer_inputs::{LayerEmbedding, LayerInput, LayerInputs};
+pub use layer_inputs::{LayerEmbedding, LayerInput};
 pub use lightning_attention::LightningAttention;
 pub use linear::{Linear, Tensor};
 pub use mamba::{Mamba, Mamba2};
 pub use mamba_plamo::PlamoMamba;
 pub use matrix::{Factor, Matrix};
 pub use norm::{Norm, NormKind};
+pub use pass::{Pass, Row, Run};
 pub use rope::{LongFactors, Rope, RopeId, RopeSpec, Scaling, YarnNumbers};
 pub use router::{Gating, Router};
 pub use rwkv::ChannelMix;
@@ -51,12 +53,6 @@ pub use rwkv6::TimeMix6;
 pub use rwkv7::TimeMix7;
 pub use step::{Branch, Stage, Step};
 pub use streams::{Correct, Merge, Open, Predict, StreamStep};
-
-use gristmill_gguf::Gguf;
-use gristmill_kernels::ops::{self, RopeTable};
-use gristmill_kernels::{Compute, FEW_COLUMNS};
-
-use crate::cache::{Cache, FixedState};
 
 /// A function of the residual stream, position by position or over the past.
 pub trait Mixer: Send + Sync {
@@ -129,55 +125,6 @@ impl std::ops::Mul<u64> for Cost {
 impl std::iter::Sum for Cost {
     fn sum<I: Iterator<Item = Cost>>(costs: I) -> Cost {
         costs.fold(Cost::default(), |sum, cost| sum + cost)
-    }
-}
-
-/// What a layer may use while one batch goes through the model.
-pub struct Pass<'a> {
-    /// The file, for the bytes of the weights.
-    pub gguf: &'a Gguf,
-    /// The threads and their kernels.
-    pub compute: &'a mut Compute,
-    /// State of the sequence, by [`CacheId`](crate::cache::CacheId).
-    pub caches: &'a mut [Cache],
-    /// States of recurrent layers, by [`FixedId`](crate::cache::FixedId).
-    pub fixed: &'a [FixedState],
-    /// Rotations of the batch's positions, by [`RopeId`].
-    pub ropes: &'a [RopeTable],
-    /// The batch's inputs for each layer.
-    pub inputs: LayerInputs<'a>,
-    /// Rows that one layer leaves to those after it, for the batch's positions.
-    pub left: &'a mut [f32],
-    /// Position of the first token.
-    pub first: usize,
-    /// Number of tokens.
-    pub n: usize,
-}
-
-/// Values of a piece of work that is worth handing to another thread.
-const PIECE: usize = 16 * 1024;
-
-impl Pass<'_> {
-    /// Calls `f` with every row of `out` and its number, on all threads if the batch is a prompt's.
-    fn each_row(&self, width: usize, out: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync) {
-        let all = |first: usize, rows: &mut [f32]| {
-            for (row, out) in (first / width..).zip(rows.chunks_exact_mut(width)) {
-                f(row, out);
-            }
-        };
-        if self.n <= FEW_COLUMNS {
-            all(0, out);
-        } else {
-            self.compute.pieces(PIECE.next_multiple_of(width), out, all);
-        }
-    }
-
-    /// `x += y`, both rows of `width` values.
-    fn add(&self, width: usize, x: &mut [f32], y: &[f32]) {
-        let with = self.compute.floats();
-        self.each_row(width, x, |row, x| {
-            ops::add(with, x, &y[row * width..][..width]);
-        });
     }
 }
 

@@ -242,7 +242,7 @@ impl Pass<'_> {
     /// Turns the heads of all rows of `x` by their positions.
     pub fn rotate(&self, rope: RopeId, x: &mut [f32], heads: usize, head_length: usize) {
         self.each_row(heads * head_length, x, |row, x| {
-            self.ropes[rope.0].apply(self.first + row, x, head_length);
+            self.ropes[rope.0].apply(self.rows[row].index, x, head_length);
         });
     }
 }

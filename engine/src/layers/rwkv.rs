@@ -26,17 +26,19 @@ impl Shift {
     /// `out` = each row's predecessor minus the row.
     pub(super) fn forward(&self, pass: &Pass<'_>, x: &[f32], out: &mut [f32]) {
         let (width, with) = (self.width, pass.compute.floats());
-        let mut state = pass.fixed[self.state.0].part(0);
-        let before = &*state;
-        pass.each_row(width, out, |row, out| {
-            let previous = match row.checked_sub(1) {
-                Some(row) => &x[row * width..][..width],
-                None => before,
-            };
-            out.copy_from_slice(previous);
-            ops::add_scaled(with, out, -1.0, &x[row * width..][..width]);
-        });
-        state.copy_from_slice(&x[x.len() - width..]);
+        for run in pass.runs {
+            let mut state = pass.states.fixed(self.state, run.sequence).part(0);
+            let (before, x) = (&*state, run.of(x, width));
+            pass.each_row(width, run.of_mut(out, width), |row, out| {
+                let previous = match row.checked_sub(1) {
+                    Some(row) => &x[row * width..][..width],
+                    None => before,
+                };
+                out.copy_from_slice(previous);
+                ops::add_scaled(with, out, -1.0, &x[row * width..][..width]);
+            });
+            state.copy_from_slice(&x[x.len() - width..]);
+        }
     }
 
     /// `out = x + shift · weights`, where `shift` is what [`forward`](Self::forward) gave.

@@ -150,25 +150,30 @@ impl Mixer for Times {
         }
 
         let [read, normed, ..] = mixed;
-        let head = Head {
-            tokens: n,
-            keys: length,
-            values: length,
-        };
-        let state = &pass.fixed[self.state.0];
         let [decay, key, value, receptance] = [decay, key, value, receptance].map(|x| &*x);
-        pass.compute.heads(n, length, read, |number, out| {
-            let first = number * length;
-            let rows = |data| Rows { data, width };
-            let wkv = Wkv6 {
-                r: rows(&receptance[first..]),
-                w: rows(&decay[first..]),
-                k: rows(&key[first..]),
-                v: rows(&value[first..]),
-                u: &self.bonus[first..][..length],
+        for run in pass.runs {
+            let state = pass.states.fixed(self.state, run.sequence);
+            let [decay, key, value, receptance] =
+                [decay, key, value, receptance].map(|x| run.of(x, width));
+            let read = run.of_mut(read, width);
+            let head = Head {
+                tokens: run.n,
+                keys: length,
+                values: length,
             };
-            recurrent::wkv6(with, head, wkv, &mut state.part(number), out);
-        });
+            pass.compute.heads(run.n, length, read, |number, out| {
+                let first = number * length;
+                let rows = |data| Rows { data, width };
+                let wkv = Wkv6 {
+                    r: rows(&receptance[first..]),
+                    w: rows(&decay[first..]),
+                    k: rows(&key[first..]),
+                    v: rows(&value[first..]),
+                    u: &self.bonus[first..][..length],
+                };
+                recurrent::wkv6(with, head, wkv, &mut state.part(number), out);
+            });
+        }
         self.norm.forward(pass, read, normed);
         let normed = &*normed;
         pass.each_row(width, gate, |row, gate| {

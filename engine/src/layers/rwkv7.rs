@@ -203,26 +203,31 @@ impl Mixer for Times {
             ops::mul(with, k, &a[row * width..][..width]);
         });
 
-        let head = Head {
-            tokens: n,
-            keys: length,
-            values: length,
-        };
-        let state = &pass.fixed[self.state.0];
         let rows = |data| Rows { data, width };
         let [r, w, k, v, lookup, replace] = [r, w, k, v, lookup, replace].map(|x| &*x);
-        pass.compute.heads(n, length, mixed, |number, out| {
-            let first = number * length;
-            let wkv = Wkv7 {
-                r: rows(&r[first..]),
-                w: rows(&w[first..]),
-                k: rows(&k[first..]),
-                v: rows(&v[first..]),
-                a: rows(&lookup[first..]),
-                b: rows(&replace[first..]),
+        for run in pass.runs {
+            let state = pass.states.fixed(self.state, run.sequence);
+            let [r, w, k, v, lookup, replace] =
+                [r, w, k, v, lookup, replace].map(|x| run.of(x, width));
+            let mixed = run.of_mut(mixed, width);
+            let head = Head {
+                tokens: run.n,
+                keys: length,
+                values: length,
             };
-            recurrent::wkv7(with, head, wkv, &mut state.part(number), out);
-        });
+            pass.compute.heads(run.n, length, mixed, |number, out| {
+                let first = number * length;
+                let wkv = Wkv7 {
+                    r: rows(&r[first..]),
+                    w: rows(&w[first..]),
+                    k: rows(&k[first..]),
+                    v: rows(&v[first..]),
+                    a: rows(&lookup[first..]),
+                    b: rows(&replace[first..]),
+                };
+                recurrent::wkv7(with, head, wkv, &mut state.part(number), out);
+            });
+        }
         let read = match &self.norm {
             Some(norm) => {
                 norm.forward(pass, mixed, shift);

@@ -9,15 +9,17 @@ use std::time::Instant;
 use gristmill_kernels::{Compute, FEW_COLUMNS};
 
 use super::{Drafter, MOST_GUESSES, Odds, Spent};
-use crate::context::{ContextOptions, Logits, Session};
 use crate::error::Error;
-use crate::generate::StopHandle;
 use crate::model::Model;
+use crate::options::{ContextOptions, Logits};
+use crate::runner::{Feed, Runner, SequenceId};
+use crate::stop::StopHandle;
 
 /// A model that guesses for another one.
 pub struct Draft {
     model: Arc<Model>,
-    session: Session,
+    runner: Runner,
+    sequence: SequenceId,
     /// It has the text's first token and those from here on.
     from: usize,
     /// The generation's: it ends the reading of a long text here, too.
@@ -34,8 +36,10 @@ impl Draft {
         stop: &StopHandle,
     ) -> Result<Draft, Error> {
         same_vocabulary(model, main)?;
+        let mut runner = Runner::new(model, options, 1, positions)?;
         Ok(Draft {
-            session: Session::new(model, options, positions)?,
+            sequence: runner.open()?,
+            runner,
             model: Arc::clone(model),
             from: 1,
             stop: stop.clone(),
@@ -46,7 +50,11 @@ impl Draft {
     /// its logits are asked for.
     fn held(&self, ids: &[u32]) -> (usize, usize) {
         let all = 1 + ids.len().saturating_sub(self.from);
-        let pairs = self.session.tokens().iter().zip(self.known(ids));
+        let pairs = self
+            .runner
+            .tokens(self.sequence)
+            .iter()
+            .zip(self.known(ids));
         let held = pairs.take_while(|(a, b)| **a == *b).count();
         (held.min(all - 1), all)
     }
@@ -65,7 +73,8 @@ impl Draft {
         reads: usize,
     ) -> Result<Option<usize>, Error> {
         let (mut held, mut all) = self.held(ids);
-        if held <= usize::from(self.from > 1) || self.session.truncate(held).is_err() {
+        if held <= usize::from(self.from > 1) || self.runner.truncate(self.sequence, held).is_err()
+        {
             // Another text, or one that can't be gone back in.
             (held, all, self.from) = (0, ids.len(), 1);
         }
@@ -73,20 +82,27 @@ impl Draft {
             (held, self.from) = (0, ids.len() - (reads - 1));
         }
         if held == 0 {
-            self.session.reset();
+            self.runner.reset(self.sequence)?;
         }
         let lacking: Vec<u32> = self.known(ids).skip(held).collect();
         let mut rest = &lacking[..];
         while !rest.is_empty() {
-            let (batch, later) = rest.split_at(rest.len().min(self.session.batch()));
-            let logits = if later.is_empty() {
+            let (batch, later) = rest.split_at(rest.len().min(self.runner.rows()));
+            let want = if later.is_empty() {
                 Logits::Last
             } else if self.stop.is_set() {
                 return Ok(None);
             } else {
                 Logits::None
             };
-            self.session.feed(&self.model, compute, batch, logits)?;
+            let feed = Feed {
+                sequence: self.sequence,
+                ids: batch,
+                want,
+            };
+            // The generation that the stop is meant for sees it itself.
+            let never = StopHandle::default();
+            self.runner.feed(&self.model, compute, feed, &never)?;
             rest = later;
         }
         Ok(Some(lacking.len()))
@@ -132,14 +148,15 @@ impl Drafter for Draft {
         }
         let before = out.len();
         loop {
-            let id = most_probable(self.session.row(&self.model, 0));
+            let id = most_probable(self.runner.row(&self.model, 0));
             out.push(id);
             if out.len() - before >= most.min(MOST_GUESSES) {
                 break;
             }
-            self.session.guess(&self.model, compute, id)?;
+            let (runner, sequence) = (&mut self.runner, self.sequence);
+            runner.guess(&self.model, compute, sequence, id)?;
         }
-        self.session.take_back();
+        self.runner.take_back(self.sequence)?;
         spent.guessing = start.elapsed().as_secs_f64() - spent.reading;
         Ok(spent)
     }

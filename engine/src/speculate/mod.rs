@@ -12,15 +12,14 @@ mod draft;
 mod lookup;
 mod voice;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_kernels::{Compute, FEW_COLUMNS};
 
-use crate::context::ContextOptions;
 use crate::error::Error;
-use crate::generate::StopHandle;
 use crate::model::Model;
+use crate::options::{ContextOptions, SpeculationOptions};
+use crate::stop::StopHandle;
 use depth::Costs;
 pub use depth::Odds;
 pub use draft::Draft;
@@ -69,29 +68,6 @@ pub struct Spent {
     pub reading: f64,
     /// Seconds for all else.
     pub guessing: f64,
-}
-
-/// How a context guesses.
-#[derive(Debug, Clone, Default)]
-pub struct SpeculationOptions {
-    /// From the text so far.
-    pub lookup: bool,
-    /// With this model, where the text so far gives nothing. Its vocabulary must be the main model's.
-    pub draft: Option<Arc<Model>>,
-    /// Always guess so many tokens (at most [`MOST_GUESSES`]); `None`: as many as measured times make worth while.
-    pub depth: Option<usize>,
-}
-
-impl SpeculationOptions {
-    /// Whether anything guesses.
-    pub fn is_on(&self) -> bool {
-        self.lookup || self.draft.is_some()
-    }
-
-    /// Rows of logits that a pass may give.
-    pub(crate) fn rows(&self) -> usize {
-        if self.is_on() { MOST_GUESSES + 1 } else { 1 }
-    }
 }
 
 /// What became of the guesses of a generation.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::common::{self, Feeding, Fixture};
+use crate::company;
 use gristmill_engine::{CacheType, ContextOptions, Logits, Model, arch::ARCHS};
 use gristmill_gguf::{Gguf, TensorType, Writer};
 
@@ -194,6 +195,10 @@ fn of_all_feedings(fixture: &Fixture) -> Result<f64, String> {
         if !common::same_bits(&run(feeding, threads), &ours) {
             return Err(format!("{feeding:?} on {threads} threads differs"));
         }
+    }
+    let shared = company::logits_in_company(&model, &tokens, &common::exact(2));
+    if !common::same_bits(&shared, &ours) {
+        return Err("as one of three sequences in a pass it differs".into());
     }
     Ok(nmse)
 }

@@ -3,6 +3,7 @@
 mod architectures;
 mod batches;
 mod common;
+mod company;
 mod determinism;
 mod fuzz_finds;
 mod hostile;

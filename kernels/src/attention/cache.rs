@@ -8,7 +8,7 @@ use std::ops::Range;
 /// Elements and bytes of a q8_0 block: an f16 scale and 32 signed codes.
 const Q8_0: (usize, usize) = (32, 34);
 
-/// Rows of keys or values, laid out `[kv_head][slot][dim]`.
+/// Rows of keys or values, laid out `[page][kv_head][slot][dim]`, with [`PAGE`] slots in a page.
 #[derive(Clone, Copy, Debug)]
 pub enum CacheRows<'a> {
     /// Plain floats.
@@ -19,13 +19,18 @@ pub enum CacheRows<'a> {
     Q8_0(&'a [u8]),
 }
 
+/// Positions in a page of the cache. A page holds whole chunks of positions, so that no chunk has rows in two pages.
+pub const PAGE: usize = 256;
+
 /// Which rows of a cache, and how wide they become.
 #[derive(Clone, Copy)]
-pub(super) struct HeadRows {
+pub(super) struct HeadRows<'a> {
     /// The key/value head.
     pub head: usize,
-    /// Slots per head.
-    pub capacity: usize,
+    /// All of them.
+    pub heads: usize,
+    /// By position / [`PAGE`]: the page that holds it.
+    pub pages: &'a [u32],
     /// Elements of a row that are of use.
     pub dim: usize,
     /// Elements from the beginning of a row to that of the next.
@@ -34,7 +39,13 @@ pub(super) struct HeadRows {
     pub width: usize,
 }
 
-impl HeadRows {
+impl HeadRows<'_> {
+    /// The number of a position's row.
+    fn row(&self, position: usize) -> usize {
+        let page = self.pages[position / PAGE] as usize;
+        (page * self.heads + self.head) * PAGE + position % PAGE
+    }
+
     /// Floats from one widened row to the next: not a multiple of 128, so that the same columns of many rows don't meet in
     /// a few sets of the first-level cache.
     pub(super) fn step(&self) -> usize {
@@ -48,38 +59,35 @@ impl HeadRows {
 }
 
 impl CacheRows<'_> {
-    /// Panics unless there are `rows` rows of `dim`.
-    pub(super) fn check(&self, rows: usize, dim: usize) {
-        let (have, want) = match self {
-            CacheRows::F32(x) => (x.len(), rows * dim),
-            CacheRows::F16(x) => (x.len(), rows * dim),
+    /// Panics unless these pages of `heads` heads with rows of `dim` are there.
+    pub(super) fn check(&self, pages: &[u32], heads: usize, dim: usize) {
+        let have = match self {
+            CacheRows::F32(x) => x.len() / dim,
+            CacheRows::F16(x) => x.len() / dim,
             CacheRows::Q8_0(x) => {
                 assert!(
                     dim.is_multiple_of(Q8_0.0),
                     "a q8_0 cache needs rows of a multiple of 32"
                 );
-                (x.len(), rows * dim / Q8_0.0 * Q8_0.1)
+                x.len() / (dim / Q8_0.0 * Q8_0.1)
             }
-        };
+        } / (heads * PAGE);
         assert!(
-            have >= want,
-            "a cache of {rows} rows of {dim} needs {want} elements, not {have}"
+            pages.iter().all(|&page| (page as usize) < have),
+            "the cache has forgotten a key: it has {have} pages"
         );
     }
 
-    /// Widens the rows of `positions` of one head into `out`, rows of `width` whose end is zero, a step apart.
+    /// Widens the rows of `positions`, all of one page, of one head into `out`, rows of `width` whose end is zero, a step
+    /// apart.
     #[inline(always)]
-    fn widen<S: Simd>(&self, s: S, head: HeadRows, positions: Range<usize>, out: &mut [f32]) {
+    fn widen<S: Simd>(&self, s: S, head: HeadRows<'_>, positions: Range<usize>, out: &mut [f32]) {
         let step = head.step();
         let HeadRows {
-            head,
-            capacity,
-            dim,
-            stride,
-            width,
+            dim, stride, width, ..
         } = head;
-        for (position, out) in positions.zip(out.chunks_exact_mut(step)) {
-            let row = head * capacity + position % capacity;
+        let first = head.row(positions.start);
+        for (row, out) in (first..first + positions.len()).zip(out.chunks_exact_mut(step)) {
             let (out, padding) = out[..width].split_at_mut(dim);
             padding.fill(0.0);
             match self {
@@ -121,13 +129,13 @@ pub(super) enum Tile<'a> {
 }
 
 impl<'a> CacheRows<'a> {
-    /// The rows of `positions`, as they lie in the cache if they follow one another there, need no padding and are f32, or
-    /// f16 and may be left `in_place`; otherwise widened into `buffer`.
+    /// The rows of `positions`, all of one page, as they lie in the cache if they need no padding and are f32, or f16 and
+    /// may be left `in_place`; otherwise widened into `buffer`.
     #[inline(always)]
     pub(super) fn tile<'b, S: Simd>(
         &self,
         s: S,
-        head: HeadRows,
+        head: HeadRows<'_>,
         positions: Range<usize>,
         in_place: bool,
         buffer: &'b mut [f32],
@@ -135,17 +143,15 @@ impl<'a> CacheRows<'a> {
     where
         'a: 'b,
     {
-        let width = head.width;
-        let slot = positions.start % head.capacity;
-        let together = head.dim == width && slot + positions.len() <= head.capacity;
-        let start = (head.head * head.capacity + slot) * head.stride;
+        let whole = head.dim == head.width;
+        let start = || head.row(positions.start) * head.stride;
         match *self {
-            CacheRows::F32(x) if together => Tile::F32(Rows {
-                data: &x[start..],
+            CacheRows::F32(x) if whole => Tile::F32(Rows {
+                data: &x[start()..],
                 width: head.stride,
             }),
-            CacheRows::F16(x) if in_place && together => Tile::F16(Rows {
-                data: &x[start..],
+            CacheRows::F16(x) if in_place && whole => Tile::F16(Rows {
+                data: &x[start()..],
                 width: head.stride,
             }),
             _ => {

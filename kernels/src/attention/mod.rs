@@ -20,8 +20,8 @@ use crate::isa::float::Floats;
 use std::cell::RefCell;
 use std::ops::Range;
 
-pub use cache::CacheRows;
 use cache::HeadRows;
+pub use cache::{CacheRows, PAGE};
 
 /// Up to this many queries are shared out to threads by chunks of the cache, more by queries. Only speed depends on it.
 pub const FEW_QUERIES: usize = 16;
@@ -55,11 +55,11 @@ pub struct Attention<'a> {
     pub causal: bool,
     /// Position of the first query.
     pub first_position: usize,
-    /// Slots of the cache: position p lies in slot p % capacity.
-    pub capacity: usize,
-    /// Keys, `[kv_head][slot][key_dim]`.
+    /// By position / [`PAGE`]: the page of the cache that holds it.
+    pub pages: &'a [u32],
+    /// Keys, `[page][kv_head][slot][key_dim]`.
     pub keys: CacheRows<'a>,
-    /// Values, `[kv_head][slot][value_dim]`.
+    /// Values, `[page][kv_head][slot][value_stride]`.
     pub values: CacheRows<'a>,
     /// One logit a head that takes part in the softmax without a value (attention sinks, arXiv:2309.17453; gpt-oss).
     pub sinks: Option<&'a [f32]>,
@@ -112,10 +112,13 @@ impl Attention<'_> {
         assert!(self.key_dim > 0 && self.value_dim > 0);
         assert_eq!(q.len(), n * self.heads * self.key_dim, "queries");
         assert_eq!(out.len(), n * self.heads * self.value_dim, "output");
-        self.keys.check(self.kv_heads * self.capacity, self.key_dim);
         assert!(self.value_stride >= self.value_dim, "values overlap");
-        self.values
-            .check(self.kv_heads * self.capacity, self.value_stride);
+        let end = self.first_position + n;
+        let seen = self.visible(self.first_position, end).start..end;
+        let pages = self.pages.get(seen.start / PAGE..end.div_ceil(PAGE));
+        let pages = pages.expect("a page for every position");
+        self.keys.check(pages, self.kv_heads, self.key_dim);
+        self.values.check(pages, self.kv_heads, self.value_stride);
         assert!(
             self.sinks.is_none_or(|s| s.len() == self.heads),
             "a sink for every head"
@@ -123,11 +126,6 @@ impl Attention<'_> {
         assert!(
             self.slopes.is_none_or(|s| s.len() == self.heads),
             "a slope for every head"
-        );
-        let end = self.first_position + n;
-        assert!(
-            end - self.visible(self.first_position, end).start <= self.capacity,
-            "the cache has forgotten a key"
         );
     }
 
@@ -137,11 +135,12 @@ impl Attention<'_> {
     }
 
     /// The key rows of a head.
-    fn key_rows(&self, head: usize) -> HeadRows {
+    fn key_rows(&self, head: usize) -> HeadRows<'_> {
         let dim = self.key_dim;
         HeadRows {
             head,
-            capacity: self.capacity,
+            heads: self.kv_heads,
+            pages: self.pages,
             dim,
             stride: dim,
             width: dim.next_multiple_of(16),
@@ -149,11 +148,12 @@ impl Attention<'_> {
     }
 
     /// The value rows of a head.
-    fn value_rows(&self, head: usize) -> HeadRows {
+    fn value_rows(&self, head: usize) -> HeadRows<'_> {
         let dim = self.value_dim;
         HeadRows {
             head,
-            capacity: self.capacity,
+            heads: self.kv_heads,
+            pages: self.pages,
             dim,
             stride: self.value_stride,
             width: dim.next_multiple_of(16),

@@ -67,7 +67,8 @@ struct Case {
     kv_heads: usize,
     key_dim: usize,
     value_dim: usize,
-    capacity: usize,
+    /// Pages of the cache; what a query sees no more has none.
+    pages: usize,
     first: usize,
     n: usize,
     /// Values are the beginnings of keys.
@@ -86,7 +87,7 @@ const PLAIN: Case = Case {
     kv_heads: 2,
     key_dim: 64,
     value_dim: 64,
-    capacity: 600,
+    pages: 3,
     first: 100,
     n: 1,
     latent: false,
@@ -106,6 +107,8 @@ struct Setup {
     values: Stored,
     read_keys: Vec<f32>,
     read_values: Vec<f32>,
+    /// In an order of their own.
+    pages: Vec<u32>,
     q: Vec<f32>,
     sinks: Vec<f32>,
     slopes: Vec<f32>,
@@ -113,12 +116,20 @@ struct Setup {
 
 impl Setup {
     fn new(case: Case) -> Setup {
-        let rows = case.kv_heads * case.capacity;
+        let rows = case.kv_heads * case.pages * PAGE;
         let (keys, read_keys) = Stored::new(case.kinds.0, &values(rows * case.key_dim, 1));
         let (stored, read_values) = Stored::new(case.kinds.1, &values(rows * case.value_dim, 2));
         let mut q = values(case.n * case.heads * case.key_dim, 3);
         q.iter_mut().for_each(|q| *q *= 8.0);
+        let oldest = case
+            .window
+            .map_or(0, |w| (case.first + 1).saturating_sub(w));
+        let oldest = oldest.max(case.chunk.map_or(0, |c| case.first / c * c)) / PAGE;
+        let used = (case.first + case.n).div_ceil(PAGE) - oldest;
+        let page = |number: usize| ((used - 1 - number + case.pages / 2) % case.pages) as u32;
+        let pages = std::iter::repeat_n(u32::MAX, oldest).chain((0..used).map(page));
         Setup {
+            pages: pages.collect(),
             case,
             keys,
             values: stored,
@@ -144,7 +155,7 @@ impl Setup {
             window: c.window,
             causal: c.causal,
             first_position: c.first,
-            capacity: c.capacity,
+            pages: &self.pages,
             keys: self.keys.rows(),
             values: if c.latent {
                 self.keys.rows()
@@ -170,7 +181,10 @@ impl Setup {
                     .filter(|k| c.chunk.is_none_or(|chunk| *k >= position / chunk * chunk))
                     .filter(|k| c.window.is_none_or(|w| position.abs_diff(*k) < w))
                     .collect();
-                let row = |k: &usize| kv_head * c.capacity + k % c.capacity;
+                let row = |k: &usize| {
+                    let page = self.pages[k / PAGE] as usize;
+                    (page * c.kv_heads + kv_head) * PAGE + k % PAGE
+                };
                 let scores: Vec<f64> = seen
                     .iter()
                     .map(|k| {
@@ -324,7 +338,7 @@ fn few_and_many_queries_agree_with_the_definition() {
     Setup::new(Case {
         n: 3,
         first: 3000,
-        capacity: 3100,
+        pages: 13,
         ..PLAIN
     })
     .check("a long cache");
@@ -474,18 +488,18 @@ fn windows_caps_sinks_slopes_and_looking_ahead() {
 }
 
 #[test]
-fn a_ring_wraps_around() {
-    for first in [0, 60, 127, 128, 1000, 1023] {
+fn pages_that_left_the_window_are_gone() {
+    for first in [0, 60, 255, 256, 300, 1000, 1023] {
         for n in [1, 9, 65] {
             let case = Case {
-                capacity: 128,
+                pages: 2,
                 window: Some(64),
                 first,
                 n,
                 kinds: ("f16", "q8_0"),
                 ..PLAIN
             };
-            Setup::new(case).check(&format!("ring at {first}, {n}"));
+            Setup::new(case).check(&format!("from {first}, {n}"));
         }
     }
 }
@@ -493,13 +507,13 @@ fn a_ring_wraps_around() {
 #[test]
 #[should_panic(expected = "the cache has forgotten a key")]
 fn a_forgotten_key_is_an_error() {
-    Setup::new(Case {
-        capacity: 100,
-        first: 90,
+    let mut setup = Setup::new(Case {
+        first: 300,
         n: 20,
         ..PLAIN
-    })
-    .run(Floats::PORTABLE, 1);
+    });
+    setup.pages[0] = u32::MAX;
+    setup.run(Floats::PORTABLE, 1);
 }
 
 #[test]
@@ -584,19 +598,19 @@ fn batches_do_not_change_a_bit() {
 }
 
 #[test]
-fn batches_do_not_change_a_bit_of_long_contexts_and_rings() {
-    // From the start, where spans become longer (2048), and around a ring.
-    for (first, capacity, window) in [
-        (0, 600, None),
-        (2040, 2200, None),
-        (2590, 2700, None),
-        (2600, 2700, Some(700)),
-        (500, 256, Some(60)),
+fn batches_do_not_change_a_bit_of_long_contexts_and_windows() {
+    // From the start, where spans become longer (2048), and where old pages are gone.
+    for (first, pages, window) in [
+        (0, 1, None),
+        (2040, 9, None),
+        (2590, 11, None),
+        (2600, 6, Some(700)),
+        (500, 3, Some(60)),
     ] {
         Setup::new(Case {
             n: 70,
             first,
-            capacity,
+            pages,
             window,
             kinds: ("f16", "q8_0"),
             ..PLAIN
@@ -657,7 +671,8 @@ fn unseen_infinities_stay_unseen() {
             let bad = 7 + n / 2;
             if let (Stored::F32(keys), Stored::F32(values)) = (&mut setup.keys, &mut setup.values) {
                 for head in 0..case.kv_heads {
-                    let at = (head * case.capacity + bad) * 64;
+                    let page = setup.pages[bad / PAGE] as usize;
+                    let at = ((page * case.kv_heads + head) * PAGE + bad % PAGE) * 64;
                     keys[at..][..64].fill(poison);
                     values[at..][..64].fill(poison);
                 }

@@ -1,7 +1,7 @@
 //! Rotary position embedding (arXiv:2104.09864): pairs of a head's elements are turned by an angle that grows with the
 //! position.
 //!
-//! [`RopeTable`] computes the cosines and sines of a run of positions once ([`RopeTable::prepare`]); all heads and all
+//! [`RopeTable`] computes the cosines and sines of a batch's positions once ([`RopeTable::prepare`]); all heads and all
 //! layers with the same base then share them ([`RopeTable::apply`]). Angles are computed in f64: a position's values
 //! depend on nothing but the position, so a batch and single steps agree bit for bit.
 
@@ -120,9 +120,8 @@ pub struct RopeTable {
     /// The anchor that `anchor` holds, in strides.
     anchored: Option<usize>,
     anchor: Vec<(f64, f64)>,
-    /// The prepared run: first position, count, then `[position][pair]`.
-    first: usize,
-    count: usize,
+    /// The prepared positions, then `[position][pair]`.
+    positions: Vec<usize>,
     cos: Vec<f32>,
     sin: Vec<f32>,
 }
@@ -152,8 +151,7 @@ impl RopeTable {
             steps,
             anchored: None,
             anchor: Vec::new(),
-            first: 0,
-            count: 0,
+            positions: Vec::new(),
             cos: Vec::new(),
             sin: Vec::new(),
         }
@@ -164,16 +162,17 @@ impl RopeTable {
         self.dimensions
     }
 
-    /// Computes the angles of positions `first .. first + count`; does nothing if they are there already.
-    pub fn prepare(&mut self, first: usize, count: usize) {
-        if self.first == first && self.count >= count {
+    /// Computes the angles of a batch's positions; does nothing if they are there already.
+    pub fn prepare(&mut self, positions: impl Iterator<Item = usize> + Clone) {
+        if self.positions.iter().copied().eq(positions.clone()) {
             return;
         }
-        (self.first, self.count) = (first, count);
+        self.positions.clear();
+        self.positions.extend(positions);
         self.cos.clear();
         self.sin.clear();
         let pairs = self.frequencies.len();
-        for position in first..first + count {
+        for &position in &self.positions {
             // The angle is that of an anchor, a multiple of STRIDE, plus a step below STRIDE: one complex product
             // instead of a cosine and a sine.
             let stride = position / STRIDE;
@@ -199,18 +198,15 @@ impl RopeTable {
     }
 
     /// Rotates the first `dimensions` elements of every head in `heads` (heads of `head_width`, one after the other)
-    /// for a position that was prepared.
+    /// for the position that is number `row` of those that were prepared.
     ///
     /// # Panics
-    /// If the position was not prepared or a head is narrower than `dimensions`.
-    pub fn apply(&self, position: usize, heads: &mut [f32], head_width: usize) {
-        assert!(
-            position >= self.first && position - self.first < self.count,
-            "rope: position not prepared"
-        );
+    /// If fewer were prepared or a head is narrower than `dimensions`.
+    pub fn apply(&self, row: usize, heads: &mut [f32], head_width: usize) {
+        assert!(row < self.positions.len(), "rope: position not prepared");
         assert!(head_width >= self.dimensions && heads.len().is_multiple_of(head_width.max(1)));
         let pairs = self.frequencies.len();
-        let row = (position - self.first) * pairs;
+        let row = row * pairs;
         let (cos, sin) = (&self.cos[row..row + pairs], &self.sin[row..row + pairs]);
         for head in heads.chunks_exact_mut(head_width.max(1)) {
             let head = &mut head[..self.dimensions];
@@ -287,8 +283,8 @@ mod tests {
                 let mut table = RopeTable::new(&RopeOptions::new(dimensions, base, pairing));
                 for position in [0, 1, 63, 64, 1000, 32_767, 131_071] {
                     let mut x = head(2 * width);
-                    table.prepare(position, 1);
-                    table.apply(position, &mut x, width);
+                    table.prepare([position].into_iter());
+                    table.apply(0, &mut x, width);
                     let frequency =
                         |pair: usize| f64::from(base).powf(-2.0 * pair as f64 / dimensions as f64);
                     for (got, from) in x.chunks(width).zip(head(2 * width).chunks(width)) {
@@ -308,12 +304,13 @@ mod tests {
     fn a_batch_equals_single_positions() {
         let options = RopeOptions::new(64, 10_000.0, RopePairing::Halves);
         let (mut batch, mut single) = (RopeTable::new(&options), RopeTable::new(&options));
-        batch.prepare(50, 300);
-        for position in 50..350 {
-            single.prepare(position, 1);
+        let positions = (50..250).chain([3, 7]).chain(9..60);
+        batch.prepare(positions.clone());
+        for (row, position) in positions.enumerate() {
+            single.prepare([position].into_iter());
             let (mut a, mut b) = (head(64), head(64));
-            batch.apply(position, &mut a, 64);
-            single.apply(position, &mut b, 64);
+            batch.apply(row, &mut a, 64);
+            single.apply(0, &mut b, 64);
             assert_eq!(a, b, "{position}");
         }
     }
@@ -327,9 +324,9 @@ mod tests {
             ..RopeOptions::new(32, 10_000.0, RopePairing::Interleaved)
         };
         let mut table = RopeTable::new(&options);
-        table.prepare(777, 1);
+        table.prepare([777].into_iter());
         let mut x = head(32);
-        table.apply(777, &mut x, 32);
+        table.apply(0, &mut x, 32);
         let frequency =
             |pair: usize| 10_000f64.powf(-(pair as f64) / 16.0) * 0.25 / (1.0 + pair as f64);
         assert!(

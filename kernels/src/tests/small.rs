@@ -4,7 +4,7 @@
 //! Products are compared with those of one column on one thread, bit for bit; attention over equal values is that value.
 //! Miri has no vector instructions, so it is the scalar set that runs, here as well as there.
 
-use crate::attention::{Attention, CacheRows};
+use crate::attention::{Attention, CacheRows, PAGE};
 use crate::compute::{Compute, ComputeOptions};
 use crate::matrix::Matrix;
 use crate::product::Product;
@@ -150,9 +150,10 @@ fn attention_of_few_and_of_many_queries_on_two_threads() {
     let (heads, dim) = (2, 24);
     // Few queries see enough keys to be worth sharing.
     for (n, keys) in [(2, 700), (17, 33)] {
-        let k = values(keys * dim);
+        let rows = 3 * PAGE;
+        let k = values(rows * dim);
         let value = values(dim);
-        let v = value.repeat(keys);
+        let v = value.repeat(rows);
         let attention = Attention {
             heads,
             kv_heads: 1,
@@ -165,7 +166,7 @@ fn attention_of_few_and_of_many_queries_on_two_threads() {
             window: None,
             causal: true,
             first_position: keys - n,
-            capacity: keys,
+            pages: &[0, 1, 2],
             keys: CacheRows::F32(&k),
             values: CacheRows::F32(&v),
             sinks: None,

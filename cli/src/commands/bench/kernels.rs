@@ -3,6 +3,7 @@
 
 use super::report::Kernel;
 use anyhow::{Context as _, Result};
+use gristmill_kernels::attention::PAGE;
 use gristmill_kernels::pool::last_cache_bytes;
 use gristmill_kernels::{Attention, CacheRows, Compute, Matrix, Product, QUANTS, QuantType};
 use half::f16;
@@ -93,6 +94,8 @@ pub fn attention(compute: &mut Compute, cache: &str) -> Result<Vec<Kernel>> {
     } else {
         (uncached() / position).max(POSITIONS)
     };
+    let longest = longest.next_multiple_of(PAGE);
+    let pages: Vec<u32> = (0..(longest / PAGE) as u32).collect();
     let plain: Vec<f32> = values(64 * width)
         .into_iter()
         .cycle()
@@ -112,7 +115,7 @@ pub fn attention(compute: &mut Compute, cache: &str) -> Result<Vec<Kernel>> {
     let mut kernels = Vec::new();
     for queries in COLUMNS {
         let capacity = if queries < 64 { longest } else { POSITIONS };
-        let count = capacity * kv_heads * width;
+        let count = capacity.next_multiple_of(PAGE) * kv_heads * width;
         let rows = match cache {
             "f32" => CacheRows::F32(&plain[..count]),
             "f16" => CacheRows::F16(&halves[..count]),
@@ -130,7 +133,7 @@ pub fn attention(compute: &mut Compute, cache: &str) -> Result<Vec<Kernel>> {
             chunk: None,
             causal: true,
             first_position: capacity - queries,
-            capacity,
+            pages: &pages,
             keys: rows,
             values: rows,
             sinks: None,

@@ -236,7 +236,7 @@ impl Chat {
                 "[{} tokens, the most allowed]",
                 ending.timings.generated_tokens
             ),
-            StopReason::End | StopReason::String => {}
+            StopReason::End | StopReason::String | StopReason::Error => {}
         }
         if self.timings {
             let context = session.context();

@@ -1,0 +1,569 @@
+//! Sequences of tokens, and passes of a model over them: everything of an engine but the model and the threads, which are
+//! lent to each call. Flows in: token ids by sequence. Flows out: rows of logits.
+//!
+//! The last tokens of a sequence may be guesses, which are accepted or taken back. States of recurrent layers can't be gone
+//! back in: where tokens were taken back, they go on from a copy, and what follows it is fed again ([`Moment`]).
+
+use std::ops::Range;
+
+use gristmill_kernels::Compute;
+use gristmill_kernels::ops::RopeTable;
+
+use crate::cache::{Moment, Room, States};
+use crate::error::Error;
+use crate::layers::{Batch, Buffers, Pass};
+use crate::model::Model;
+use crate::options::{ContextOptions, Logits};
+use crate::speculate::MOST_GUESSES;
+use crate::stop::StopHandle;
+
+/// Names a sequence of an engine, until it is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SequenceId {
+    slot: usize,
+    /// How many sequences were opened before it.
+    serial: u64,
+}
+
+/// Tokens that are fed to a sequence in a pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Feed<'a> {
+    /// Which sequence; none twice in a pass.
+    pub sequence: SequenceId,
+    /// What follows the tokens that it holds.
+    pub ids: &'a [u32],
+    /// For which of the ids logits are wanted.
+    pub want: Logits,
+}
+
+/// The tokens of a sequence.
+#[derive(Debug)]
+struct Text {
+    serial: u64,
+    tokens: Vec<u32>,
+    /// How many of the last ones are guesses.
+    guesses: usize,
+}
+
+/// See the head of the file.
+pub(crate) struct Runner {
+    states: States,
+    /// By slot.
+    texts: Vec<Option<Text>>,
+    opened: u64,
+    batch: Batch,
+    ropes: Vec<RopeTable>,
+    buffers: Buffers,
+    layer_inputs: Vec<f32>,
+    /// What layers leave to later ones.
+    left: Vec<f32>,
+    logits: Vec<f32>,
+    /// Tokens of a pass at most.
+    rows: usize,
+    /// Positions of a sequence.
+    capacity: usize,
+}
+
+/// Rows of logits that are computed together in an evaluation.
+const SLAB: usize = 32;
+
+/// What is fed in one pass: tokens of a sequence from a position on, those from number `wanted` on with logits.
+struct Share<'a> {
+    slot: usize,
+    first: usize,
+    ids: &'a [u32],
+    wanted: usize,
+    /// How many of them are no guesses.
+    certain: usize,
+}
+
+/// How much a model's states may hold with these options.
+pub(crate) fn room(options: &ContextOptions, sequences: usize, positions: usize) -> Room {
+    Room {
+        sequences,
+        positions,
+        batch: options.batch.max(1).min(positions),
+        guesses: MOST_GUESSES,
+        keys: options.cache_keys,
+        values: options.cache_values,
+    }
+}
+
+impl Runner {
+    /// For this number of sequences of up to `capacity` positions.
+    pub(crate) fn new(
+        model: &Model,
+        options: &ContextOptions,
+        sequences: usize,
+        capacity: usize,
+    ) -> Result<Self, Error> {
+        let decoder = &model.decoder;
+        let (keys, values) = (options.cache_keys, options.cache_values);
+        if let Some(shape) = decoder.caches.iter().find(|s| !s.supports(keys, values)) {
+            return Err(Error::Option(format!(
+                "a q8_0 cache needs heads of a multiple of 32 values, and this model's have {} and {}; use f16",
+                shape.key_length, shape.value_length
+            )));
+        }
+        let room = room(options, sequences, capacity);
+        let rows = room.batch;
+        Ok(Self {
+            states: States::new(&decoder.caches, &decoder.fixed, room),
+            texts: (0..sequences).map(|_| None).collect(),
+            opened: 0,
+            batch: Batch::new(rows, sequences),
+            ropes: decoder.ropes.iter().map(|r| r.table(capacity)).collect(),
+            buffers: decoder.buffers(rows),
+            layer_inputs: vec![0.0; decoder.layer_inputs(rows)],
+            left: vec![0.0; decoder.left_values(rows)],
+            logits: vec![0.0; model.vocab_size()],
+            rows,
+            capacity,
+        })
+    }
+
+    fn name(&mut self, slot: usize, tokens: Vec<u32>) -> SequenceId {
+        self.opened += 1;
+        self.texts[slot] = Some(Text {
+            serial: self.opened,
+            tokens,
+            guesses: 0,
+        });
+        SequenceId {
+            slot,
+            serial: self.opened,
+        }
+    }
+
+    /// A new, empty sequence.
+    pub(crate) fn open(&mut self) -> Result<SequenceId, Error> {
+        let slot = self
+            .states
+            .open()
+            .ok_or(Error::Sequences(self.texts.len()))?;
+        let room = self.capacity.min(1 << 16);
+        Ok(self.name(slot, Vec::with_capacity(room)))
+    }
+
+    /// A sequence with the tokens of another one, guesses left aside.
+    pub(crate) fn fork(&mut self, of: SequenceId) -> Result<SequenceId, Error> {
+        self.take_back(of)?;
+        let slot = self.states.fork(of.slot);
+        let slot = slot.ok_or(Error::Sequences(self.texts.len()))?;
+        let tokens = self.text(of)?.tokens.clone();
+        Ok(self.name(slot, tokens))
+    }
+
+    /// Ends a sequence.
+    pub(crate) fn release(&mut self, sequence: SequenceId) -> Result<(), Error> {
+        self.text(sequence)?;
+        self.states.release(sequence.slot);
+        self.texts[sequence.slot] = None;
+        Ok(())
+    }
+
+    fn text(&self, id: SequenceId) -> Result<&Text, Error> {
+        let text = self.texts.get(id.slot).and_then(Option::as_ref);
+        text.filter(|text| text.serial == id.serial)
+            .ok_or(Error::Released)
+    }
+
+    fn text_mut(&mut self, id: SequenceId) -> Result<&mut Text, Error> {
+        let text = self.texts.get_mut(id.slot).and_then(Option::as_mut);
+        text.filter(|text| text.serial == id.serial)
+            .ok_or(Error::Released)
+    }
+
+    /// The tokens that a sequence holds, guesses left aside; none of one that was released.
+    pub(crate) fn tokens(&self, sequence: SequenceId) -> &[u32] {
+        match self.text(sequence) {
+            Ok(text) => &text.tokens[..text.tokens.len() - text.guesses],
+            Err(_) => &[],
+        }
+    }
+
+    /// Tokens that can still be added to a sequence.
+    pub(crate) fn room(&self, sequence: SequenceId) -> usize {
+        self.capacity.saturating_sub(self.tokens(sequence).len())
+    }
+
+    /// Positions of a sequence at most.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Tokens of a pass at most.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether `ids` can follow what a sequence holds.
+    pub(crate) fn check(
+        &self,
+        model: &Model,
+        sequence: SequenceId,
+        ids: &[u32],
+    ) -> Result<(), Error> {
+        self.text(sequence)?;
+        let (position, vocab_size) = (self.tokens(sequence).len(), model.vocab_size());
+        if ids.len() > self.capacity - position {
+            return Err(Error::ContextFull {
+                position,
+                tokens: ids.len(),
+                capacity: self.capacity,
+            });
+        }
+        match ids.iter().find(|&&id| id as usize >= vocab_size) {
+            Some(&id) => Err(Error::TokenId { id, vocab_size }),
+            None => Ok(()),
+        }
+    }
+
+    /// One pass over tokens of one or several sequences, which they then hold, with the logits that were asked for, in the
+    /// order of `feeds`.
+    pub(crate) fn pass(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        feeds: &[Feed<'_>],
+        stop: &StopHandle,
+    ) -> Result<&[f32], Error> {
+        let tokens: usize = feeds.iter().map(|feed| feed.ids.len()).sum();
+        if tokens > self.rows {
+            return Err(Error::Option(format!(
+                "{tokens} tokens in a pass of at most {}",
+                self.rows
+            )));
+        }
+        for (number, feed) in feeds.iter().enumerate() {
+            let sequence = feed.sequence;
+            self.take_back(sequence)?;
+            self.check(model, sequence, feed.ids)?;
+            if feeds[..number].iter().any(|f| f.sequence == sequence) {
+                return Err(Error::Option("a sequence is twice in a pass".into()));
+            }
+        }
+        for feed in feeds {
+            self.catch_up(model, compute, feed.sequence, Some(stop))?;
+            self.states.mark(feed.sequence.slot, Moment::Turn);
+        }
+        let shares: Vec<Share<'_>> = feeds
+            .iter()
+            .filter(|feed| !feed.ids.is_empty())
+            .map(|feed| Share {
+                slot: feed.sequence.slot,
+                first: self.tokens(feed.sequence).len(),
+                ids: feed.ids,
+                wanted: feed.want.first(feed.ids.len()),
+                certain: feed.ids.len(),
+            })
+            .collect();
+        self.forward(model, compute, &shares, Some(stop))?;
+        for feed in feeds {
+            self.text_mut(feed.sequence)?.tokens.extend(feed.ids);
+        }
+        let wanted = 0..self.batch.wanted.rows.len();
+        let values = wanted.len() * model.vocab_size();
+        self.logits(model, compute, wanted, 0);
+        model.gguf.check_unchanged()?;
+        Ok(&self.logits[..values])
+    }
+
+    /// Feeds any number of tokens to one sequence, in passes of up to [`rows`](Self::rows), and calls `each` after each
+    /// pass with the number of its first token and of its wanted rows. Those of tokens from number `from` on are wanted.
+    fn in_passes(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        (sequence, ids, from): (SequenceId, &[u32], usize),
+        stop: &StopHandle,
+        mut each: impl FnMut(&mut Self, &mut Compute, usize, usize),
+    ) -> Result<(), Error> {
+        self.check(model, sequence, ids)?;
+        self.take_back(sequence)?;
+        self.catch_up(model, compute, sequence, Some(stop))?;
+        self.states.mark(sequence.slot, Moment::Turn);
+        for (start, part) in (0..).step_by(self.rows).zip(ids.chunks(self.rows)) {
+            let share = Share {
+                slot: sequence.slot,
+                first: self.tokens(sequence).len(),
+                ids: part,
+                wanted: from.saturating_sub(start).min(part.len()),
+                certain: part.len(),
+            };
+            let wanted = part.len() - share.wanted;
+            self.forward(model, compute, &[share], Some(stop))?;
+            self.text_mut(sequence)?.tokens.extend(part);
+            each(self, compute, start, wanted);
+        }
+        // After the work, since it can change while it is read.
+        Ok(model.gguf.check_unchanged()?)
+    }
+
+    /// Feeds tokens to one sequence, and gives the logits that were asked for.
+    pub(crate) fn feed(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        feed: Feed<'_>,
+        stop: &StopHandle,
+    ) -> Result<&[f32], Error> {
+        let Feed {
+            sequence,
+            ids,
+            want,
+        } = feed;
+        let from = want.first(ids.len());
+        let mut done = 0;
+        let what = (sequence, ids, from);
+        self.in_passes(model, compute, what, stop, |runner, compute, _, wanted| {
+            runner.logits(model, compute, 0..wanted, done);
+            done += wanted;
+        })?;
+        Ok(&self.logits[..done * model.vocab_size()])
+    }
+
+    /// Feeds tokens to one sequence and hands out the logits from number `from` on in slabs of a few rows: the number of the
+    /// slab's first token, and the rows. For evaluations, whose logits together would be too large.
+    pub(crate) fn feed_slabs(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        what: (SequenceId, &[u32], usize),
+        stop: &StopHandle,
+        mut sink: impl FnMut(&mut Compute, usize, &[f32]),
+    ) -> Result<(), Error> {
+        let from = what.2;
+        self.in_passes(
+            model,
+            compute,
+            what,
+            stop,
+            |runner, compute, start, wanted| {
+                let begin = from.max(start);
+                for first in (0..wanted).step_by(SLAB) {
+                    let slab = first..wanted.min(first + SLAB);
+                    let values = slab.len() * model.vocab_size();
+                    runner.logits(model, compute, slab, 0);
+                    sink(compute, begin + first, &runner.logits[..values]);
+                }
+            },
+        )
+    }
+
+    /// Feeds a token that was generated and guesses of what follows it, and computes logits after each of them, see
+    /// [`row`](Self::row). The guesses are held until they are [`accepted`](Self::accept) or taken back. A stop is left
+    /// to the generation to see: it still has text to hand out.
+    pub(crate) fn extend(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        sequence: SequenceId,
+        ids: &[u32],
+    ) -> Result<(), Error> {
+        self.take_back(sequence)?;
+        self.check(model, sequence, ids)?;
+        self.catch_up(model, compute, sequence, None)?;
+        let guesses = ids.len().saturating_sub(1);
+        if guesses > 0 {
+            self.states.mark(sequence.slot, Moment::Guess);
+        }
+        self.add(model, compute, sequence, ids, guesses)
+    }
+
+    /// Feeds one more guess, behind others that are held, and computes the logits after it.
+    pub(crate) fn guess(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        sequence: SequenceId,
+        id: u32,
+    ) -> Result<(), Error> {
+        self.check(model, sequence, &[id])?;
+        let text = self.text(sequence)?;
+        if text.tokens.len() >= self.capacity {
+            return Err(Error::ContextFull {
+                position: text.tokens.len(),
+                tokens: 1,
+                capacity: self.capacity,
+            });
+        }
+        if text.guesses == 0 {
+            self.catch_up(model, compute, sequence, None)?;
+            self.states.mark(sequence.slot, Moment::Guess);
+        }
+        self.add(model, compute, sequence, &[id], 1)
+    }
+
+    /// Feeds tokens behind all that a sequence holds, the last of which are guesses, with logits after each.
+    fn add(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        sequence: SequenceId,
+        ids: &[u32],
+        guesses: usize,
+    ) -> Result<(), Error> {
+        let share = Share {
+            slot: sequence.slot,
+            first: self.text(sequence)?.tokens.len(),
+            ids,
+            wanted: 0,
+            certain: ids.len() - guesses,
+        };
+        self.forward(model, compute, &[share], None)?;
+        let text = self.text_mut(sequence)?;
+        text.tokens.extend(ids);
+        text.guesses += guesses;
+        self.logits(model, compute, 0..ids.len(), 0);
+        Ok(model.gguf.check_unchanged()?)
+    }
+
+    /// The first of a sequence's guesses is right.
+    pub(crate) fn accept(&mut self, sequence: SequenceId) -> Result<(), Error> {
+        let text = self.text_mut(sequence)?;
+        text.guesses = text.guesses.saturating_sub(1);
+        let held = text.tokens.len() - text.guesses;
+        self.states.accept(sequence.slot, held);
+        Ok(())
+    }
+
+    /// Forgets a sequence's guesses that were not accepted.
+    pub(crate) fn take_back(&mut self, sequence: SequenceId) -> Result<(), Error> {
+        let text = self.text_mut(sequence)?;
+        text.tokens.truncate(text.tokens.len() - text.guesses);
+        text.guesses = 0;
+        Ok(())
+    }
+
+    /// The logits after one of the tokens that were fed last, counted from the first one with logits.
+    pub(crate) fn row(&self, model: &Model, row: usize) -> &[f32] {
+        let vocab = model.vocab_size();
+        &self.logits[row * vocab..][..vocab]
+    }
+
+    /// Brings the states of recurrent layers to where the tokens end, if those were taken back: from a copy of earlier
+    /// states, by feeding what follows it again.
+    fn catch_up(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        sequence: SequenceId,
+        stop: Option<&StopHandle>,
+    ) -> Result<(), Error> {
+        let held = self.text(sequence)?.tokens.len();
+        let lacking = self.states.rewind(sequence.slot, held);
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let again = self.text(sequence)?.tokens[lacking.clone()].to_vec();
+        for (first, ids) in lacking.step_by(self.rows).zip(again.chunks(self.rows)) {
+            let share = Share {
+                slot: sequence.slot,
+                first,
+                ids,
+                wanted: ids.len(),
+                certain: ids.len(),
+            };
+            self.forward(model, compute, &[share], stop)?;
+        }
+        Ok(())
+    }
+
+    /// One pass through all layers.
+    fn forward(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        shares: &[Share<'_>],
+        stop: Option<&StopHandle>,
+    ) -> Result<(), Error> {
+        self.batch.clear();
+        for share in shares {
+            let (first, n) = (share.first, share.ids.len());
+            self.batch.push(share.slot, first, share.ids, share.wanted);
+            self.states
+                .reserve(share.slot, first..first + n, share.certain);
+        }
+        let Batch { all, .. } = &self.batch;
+        for table in &mut self.ropes {
+            table.prepare(all.rows.iter().map(|row| row.position));
+        }
+        let mut pass = Pass {
+            gguf: &model.gguf,
+            compute,
+            states: &mut self.states,
+            runs: &all.runs,
+            rows: &all.rows,
+            ropes: &self.ropes,
+            inputs: &mut self.layer_inputs,
+            left: &mut self.left,
+            n: all.rows.len(),
+        };
+        let is_stopped = || stop.is_some_and(StopHandle::is_set);
+        let decoder = &model.decoder;
+        if decoder.forward(&mut pass, &self.batch, &mut self.buffers, &is_stopped) {
+            for share in shares {
+                self.states.advance(share.slot, share.ids.len());
+            }
+            return Ok(());
+        }
+        for share in shares {
+            self.states.lose(share.slot);
+        }
+        stop.map(StopHandle::take);
+        Err(Error::Stopped)
+    }
+
+    /// Logits of some of the wanted rows of the last pass, into the rows from `at` on.
+    fn logits(&mut self, model: &Model, compute: &mut Compute, rows: Range<usize>, at: usize) {
+        let vocab = model.vocab_size();
+        if self.logits.len() < (at + rows.len()) * vocab {
+            self.logits.resize((at + rows.len()) * vocab, 0.0);
+        }
+        if rows.is_empty() {
+            return;
+        }
+        let wanted = &self.batch.wanted;
+        let mut pass = Pass {
+            gguf: &model.gguf,
+            compute,
+            states: &mut self.states,
+            runs: &wanted.runs,
+            rows: &wanted.rows[rows.clone()],
+            ropes: &self.ropes,
+            inputs: &mut self.layer_inputs,
+            left: &mut self.left,
+            n: rows.len(),
+        };
+        let out = &mut self.logits[at * vocab..][..rows.len() * vocab];
+        let decoder = &model.decoder;
+        decoder.logits(&mut pass, &mut self.buffers, rows.start, out);
+    }
+
+    /// Forgets all tokens of a sequence from position `positions` on.
+    pub(crate) fn truncate(&mut self, sequence: SequenceId, positions: usize) -> Result<(), Error> {
+        self.take_back(sequence)?;
+        if positions == 0 {
+            return self.reset(sequence);
+        }
+        if positions < self.tokens(sequence).len() {
+            let done = self.states.truncate(sequence.slot, positions);
+            done.map_err(|oldest| Error::Truncate {
+                to: positions,
+                oldest,
+            })?;
+            self.text_mut(sequence)?.tokens.truncate(positions);
+        }
+        Ok(())
+    }
+
+    /// Forgets all tokens of a sequence.
+    pub(crate) fn reset(&mut self, sequence: SequenceId) -> Result<(), Error> {
+        let text = self.text_mut(sequence)?;
+        text.tokens.clear();
+        text.guesses = 0;
+        self.states.clear(sequence.slot);
+        Ok(())
+    }
+}

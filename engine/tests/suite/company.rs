@@ -1,0 +1,250 @@
+//! Company changes nothing: the logits of a token depend on its own sequence alone, to the bit, whoever shares its passes,
+//! however sequences were forked, cut, released and opened before. Models of each kind, against fresh contexts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::common::{self, Feeding, Fixture};
+use gristmill_engine::{CacheType, ContextOptions, Engine, Error, Feed, Logits, Model, SequenceId};
+use gristmill_gguf::Gguf;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+const SEQUENCES: usize = 5;
+
+/// Numbers are taken modulo what there is.
+#[derive(Debug, Clone)]
+enum Action {
+    /// A pass with a few tokens for some of the sequences.
+    Pass(Vec<(usize, Vec<u32>)>),
+    /// Many tokens for one of them.
+    Feed(usize, Vec<u32>),
+    Fork(usize),
+    Truncate(usize, usize),
+    Release(usize),
+    Open,
+}
+
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let some = |most| prop::collection::vec(0..100u32, 1..most);
+    let pass = prop::collection::vec((0..SEQUENCES, some(9)), 1..=SEQUENCES);
+    prop::collection::vec(
+        prop_oneof![
+            6 => pass.prop_map(Action::Pass),
+            2 => (0..SEQUENCES, some(60)).prop_map(|(which, ids)| Action::Feed(which, ids)),
+            2 => (0..SEQUENCES).prop_map(Action::Fork),
+            2 => (0..SEQUENCES, 0..300usize).prop_map(|(which, to)| Action::Truncate(which, to)),
+            1 => (0..SEQUENCES).prop_map(Action::Release),
+            2 => Just(Action::Open),
+        ],
+        1..24,
+    )
+}
+
+fn options() -> ContextOptions {
+    ContextOptions {
+        context_length: Some(300),
+        batch: 24,
+        cache_keys: CacheType::F16,
+        ..common::exact(2)
+    }
+}
+
+/// The logits after each token of a text, from a fresh context.
+struct Alone {
+    model: Arc<Model>,
+    known: HashMap<Vec<u32>, Vec<f32>>,
+}
+
+impl Alone {
+    fn after(&mut self, tokens: &[u32]) -> &[f32] {
+        self.known.entry(tokens.to_vec()).or_insert_with(|| {
+            let mut context = self.model.context(&options()).unwrap();
+            context.feed(tokens, Logits::Last).unwrap().to_vec()
+        })
+    }
+}
+
+/// An engine, and what its sequences must hold.
+struct Driven {
+    engine: Engine,
+    texts: Vec<(SequenceId, Vec<u32>)>,
+}
+
+impl Driven {
+    fn check(&mut self, alone: &mut Alone, which: usize, row: &[f32]) -> Result<(), TestCaseError> {
+        let (_, text) = &self.texts[which];
+        let same = common::same_bits(row, alone.after(text));
+        prop_assert!(same, "sequence {which} of {} tokens", text.len());
+        Ok(())
+    }
+
+    fn act(&mut self, alone: &mut Alone, action: &Action) -> Result<(), TestCaseError> {
+        let vocab = alone.model.vocab_size();
+        let count = self.texts.len();
+        match action {
+            Action::Open => match self.engine.open() {
+                Ok(id) => self.texts.push((id, Vec::new())),
+                Err(error) => {
+                    prop_assert!(matches!(error, Error::Sequences(SEQUENCES)));
+                    prop_assert_eq!(count, SEQUENCES);
+                }
+            },
+            _ if count == 0 => {}
+            Action::Pass(parts) => {
+                let mut feeds: Vec<(usize, &[u32])> = Vec::new();
+                let mut room = self.engine.rows();
+                for (which, ids) in parts {
+                    let which = which % count;
+                    let ids = &ids[..ids.len().min(room)];
+                    let fits = self.texts[which].1.len() + ids.len() <= 300;
+                    if !ids.is_empty() && fits && feeds.iter().all(|&(other, _)| other != which) {
+                        room -= ids.len();
+                        feeds.push((which, ids));
+                    }
+                }
+                let pass: Vec<Feed<'_>> = feeds
+                    .iter()
+                    .map(|&(which, ids)| Feed {
+                        sequence: self.texts[which].0,
+                        ids,
+                        want: Logits::Last,
+                    })
+                    .collect();
+                let rows = self.engine.pass(&pass).unwrap().to_vec();
+                prop_assert_eq!(rows.len(), feeds.len() * vocab);
+                for ((which, ids), row) in feeds.into_iter().zip(rows.chunks(vocab)) {
+                    self.texts[which].1.extend(ids);
+                    self.check(alone, which, row)?;
+                }
+            }
+            Action::Feed(which, ids) => {
+                let which = which % count;
+                let (id, text) = &mut self.texts[which];
+                let ids = &ids[..ids.len().min(300 - text.len())];
+                let row = self.engine.feed(*id, ids, Logits::Last).unwrap().to_vec();
+                text.extend(ids);
+                if !ids.is_empty() {
+                    self.check(alone, which, &row)?;
+                }
+            }
+            Action::Fork(which) => {
+                let (id, text) = &self.texts[which % count];
+                match self.engine.fork(*id) {
+                    Ok(new) => {
+                        let text = text.clone();
+                        self.texts.push((new, text));
+                    }
+                    Err(error) => prop_assert!(matches!(error, Error::Sequences(SEQUENCES))),
+                }
+            }
+            Action::Truncate(which, to) => {
+                let (id, text) = &mut self.texts[which % count];
+                let to = to % (text.len() + 1);
+                match self.engine.truncate(*id, to) {
+                    Ok(()) => text.truncate(to),
+                    Err(error) => prop_assert!(matches!(error, Error::Truncate { .. }), "refused"),
+                }
+            }
+            Action::Release(which) => {
+                let (id, _) = self.texts.remove(which % count);
+                self.engine.release(id).unwrap();
+                prop_assert!(matches!(self.engine.release(id), Err(Error::Released)));
+            }
+        }
+        for (id, text) in &self.texts {
+            prop_assert_eq!(self.engine.tokens(*id), text);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn sequences_do_not_see_each_other() {
+    for fixture in Fixture::of_each_kind() {
+        let model = Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap();
+        let mut runner = TestRunner::new(Config {
+            cases: 12,
+            failure_persistence: None,
+            ..Config::default()
+        });
+        let outcome = runner.run(&actions(), |actions| {
+            let mut alone = Alone {
+                model: Arc::clone(&model),
+                known: HashMap::new(),
+            };
+            let engine = Engine::new(&model, &options(), SEQUENCES).unwrap();
+            let mut driven = Driven {
+                engine,
+                texts: Vec::new(),
+            };
+            driven.act(&mut alone, &Action::Open)?;
+            for action in &actions {
+                driven.act(&mut alone, action)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            panic!("{}: {error}", fixture.name);
+        }
+    }
+}
+
+/// Logits of all tokens as one of three sequences, in passes of pieces of uneven lengths.
+pub fn logits_in_company(model: &Arc<Model>, tokens: &[u32], options: &ContextOptions) -> Vec<f32> {
+    let mut engine = Engine::new(model, options, 3).unwrap();
+    let ids = [(); 3].map(|()| engine.open().unwrap());
+    let others = [3, 11].map(|turn| {
+        let mut other = tokens.to_vec();
+        other.rotate_left(turn % tokens.len());
+        other
+    });
+    let (mut all, mut done) = (Vec::new(), [0; 3]);
+    for step in 0.. {
+        let lengths = [1 + step * 5 % 7, 1 + step * 3 % 4, (step * 2) % 5];
+        let mut feeds = Vec::new();
+        for (which, text) in [&others[0][..], tokens, &others[1]].into_iter().enumerate() {
+            let end = text.len().min(done[which] + lengths[which]);
+            feeds.push(Feed {
+                sequence: ids[which],
+                ids: &text[done[which]..end],
+                want: if which == 1 {
+                    Logits::All
+                } else {
+                    Logits::Last
+                },
+            });
+            done[which] = end;
+        }
+        let before = usize::from(!feeds[0].ids.is_empty()) * model.vocab_size();
+        let rows = feeds[1].ids.len() * model.vocab_size();
+        all.extend_from_slice(&engine.pass(&feeds).unwrap()[before..][..rows]);
+        if done[1] == tokens.len() {
+            break;
+        }
+    }
+    all
+}
+
+#[test]
+fn a_stop_ends_a_pass_and_leaves_the_sequence_as_it_was() {
+    for fixture in Fixture::of_each_kind() {
+        let model = Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap();
+        let tokens = fixture.tokens();
+        let mut context = model.context(&options()).unwrap();
+        let whole = common::logits(&mut context, &tokens, Feeding::Batch);
+        let mut engine = Engine::new(&model, &options(), 1).unwrap();
+        let id = engine.open().unwrap();
+        let (head, tail) = tokens.split_at(tokens.len() / 2);
+        engine.feed(id, head, Logits::None).unwrap();
+        engine.stop_handle().stop();
+        assert!(matches!(
+            engine.feed(id, tail, Logits::All),
+            Err(Error::Stopped)
+        ));
+        assert_eq!(engine.tokens(id), head);
+        let rest = engine.feed(id, tail, Logits::All).unwrap();
+        let want = &whole[head.len() * model.vocab_size()..];
+        assert!(common::same_bits(rest, want), "{}", fixture.name);
+    }
+}
