@@ -121,6 +121,7 @@ impl MoreEngineArgs {
     pub fn model_options(&self) -> ModelOptions {
         ModelOptions {
             no_mmap: self.no_mmap,
+            adapters: Vec::new(),
         }
     }
 

@@ -69,6 +69,14 @@ pub enum Error {
         /// The type's name.
         kind: String,
     },
+    /// An adapter is faulty, or is not for this model.
+    #[error("adapter {file}: {problem}")]
+    Adapter {
+        /// The file's path.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The file asks for something that is not implemented.
     #[error("{0}")]
     Unsupported(String),

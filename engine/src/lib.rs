@@ -37,6 +37,7 @@
 //! [`arch`] describes the architectures, [`layers`] holds the parts they are made of.
 #![forbid(unsafe_code)]
 
+mod adapter;
 pub mod arch;
 pub mod cache;
 pub mod chat;
@@ -60,6 +61,7 @@ mod stop;
 pub mod template;
 pub mod tokenizer;
 
+pub use adapter::{Adapter, AdapterOptions};
 pub use cache::CacheType;
 pub use chat::{ChatFormat, Conversation};
 pub use chooser::{GenerateOptions, Piece, StopReason};

@@ -6,13 +6,12 @@
 use std::collections::HashMap;
 
 use gristmill_gguf::{Gguf, TensorInfo};
-use gristmill_kernels::quant::QuantType;
-use gristmill_kernels::registry::quant;
 
+use crate::adapter::Adapters;
 use crate::cache::{CacheId, CacheShape, FixedId, FixedShape};
 use crate::error::Error;
 use crate::hparams::{HParams, Keys};
-use crate::layers::{Linear, Mixer, Norm, NormKind, Rope, Tensor};
+use crate::layers::{Linear, Mixer, Norm, NormKind, Rope, Tensor, kernel};
 
 /// Something that an architecture is made of: it knows its own keys and tensors, and is the only place that does.
 pub trait Part {
@@ -40,10 +39,17 @@ pub struct Loader<'a> {
     architecture: &'static str,
     names: HashMap<&'a str, usize>,
     used: Vec<bool>,
+    adapters: Adapters,
+    /// f32 values of scratch that adapters need for a row, by the layer of the tensor.
+    adapted: HashMap<String, usize>,
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(gguf: &'a Gguf, architecture: &'static str) -> Result<Self, Error> {
+    pub(crate) fn new(
+        gguf: &'a Gguf,
+        architecture: &'static str,
+        adapters: Adapters,
+    ) -> Result<Self, Error> {
         let keys = Keys::new(gguf.metadata(), architecture);
         let names = gguf.tensors().iter().enumerate();
         Ok(Self {
@@ -58,6 +64,8 @@ impl<'a> Loader<'a> {
             architecture,
             names: names.map(|(i, t)| (t.name(), i)).collect(),
             used: vec![false; gguf.tensors().len()],
+            adapters,
+            adapted: HashMap::new(),
         })
     }
 
@@ -119,13 +127,13 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Refuses a file with tensors that nothing has asked for.
+    /// Refuses files, the model's or an adapter's, with tensors that nothing has asked for.
     pub(crate) fn refuse_unused(&self) -> Result<(), Error> {
         let tensors = self.gguf.tensors().iter().zip(&self.used);
         let unused = tensors.filter(|(_, used)| !**used);
         let names: Vec<String> = unused.map(|(t, _)| t.name().to_string()).collect();
         if names.is_empty() {
-            return Ok(());
+            return self.adapters.refuse_unused();
         }
         Err(Error::UnusedTensors {
             names,
@@ -192,9 +200,34 @@ impl<'a> Loader<'a> {
 
     /// A matrix of `shape` = columns and rows, or a stack of them, whose number is the third.
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
+        self.adapted_tensor(name, shape, false)
+    }
+
+    /// A matrix whose rows are looked up.
+    pub fn table(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
+        self.adapted_tensor(name, shape, true)
+    }
+
+    fn adapted_tensor(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        lookup: bool,
+    ) -> Result<Tensor, Error> {
         let (index, info) = self.find(name).ok_or_else(|| self.missing(name))?;
         check_shape(info, shape)?;
-        Ok(Tensor::new(index, kernel(info)?, shape[0], shape[1]))
+        let tensor = Tensor::new(index, kernel(info)?, shape[0], shape[1]);
+        let tensor = tensor.adapted(self.adapters.of(name, lookup)?);
+        if tensor.is_adapted() {
+            let layer = name.splitn(3, '.').take(2).collect();
+            *self.adapted.entry(layer).or_default() += tensor.adapted_values();
+        }
+        Ok(tensor)
+    }
+
+    /// f32 values of scratch for a row: products of the same layer may be added to together.
+    pub(crate) fn adapted_values(&self) -> usize {
+        self.adapted.values().copied().max().unwrap_or(0)
     }
 
     /// A vector of `len` values.
@@ -216,6 +249,7 @@ impl<'a> Loader<'a> {
         check_shape(info, shape)?;
         let mut values = vec![0.0; shape.iter().product()];
         kernel(info)?.dequantize(self.gguf.data(info), &mut values);
+        self.adapters.add_to(name, shape, &mut values)?;
         Ok(Some(values))
     }
 
@@ -357,14 +391,6 @@ impl<'a> LayerTensors<'_, 'a> {
         self.loader.fixed.push(FixedShape { parts, values });
         FixedId(self.loader.fixed.len() - 1)
     }
-}
-
-fn kernel(info: &TensorInfo) -> Result<&'static QuantType, Error> {
-    let kind = info.tensor_type();
-    quant(kind.id()).ok_or_else(|| Error::TensorType {
-        name: info.name().to_string(),
-        kind: kind.name().to_string(),
-    })
 }
 
 /// Trailing dimensions of 1 don't count.

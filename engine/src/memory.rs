@@ -7,7 +7,7 @@ use std::fmt;
 /// The memory that a context needs, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// The weights: the file's bytes, mapped and shared with other processes unless `--no-mmap` reads them.
+    /// The weights: the bytes of the files (adapters' too), mapped and shared with other processes unless `--no-mmap` reads them.
     pub weights: u64,
     /// Keys and values (and other state) of all layers at full context.
     pub cache: u64,

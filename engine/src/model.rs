@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use gristmill_gguf::{Access, Gguf};
 
+use crate::adapter::{Adapter, AdapterOptions, Adapters};
 use crate::arch::{self, Architecture, Builder};
 use crate::error::Error;
 use crate::hparams::HParams;
@@ -15,15 +16,19 @@ use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 
 /// How to open a model.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ModelOptions {
-    /// Read the file into memory instead of mapping it.
+    /// Read the files into memory instead of mapping them.
     pub no_mmap: bool,
+    /// LoRA adapters to run it with.
+    pub adapters: Vec<AdapterOptions>,
 }
 
 /// A model, shared by its contexts.
 pub struct Model {
     pub(crate) gguf: Gguf,
+    /// Files of adapters.
+    adapters: Vec<Arc<Gguf>>,
     pub(crate) decoder: Decoder,
     architecture: &'static Architecture,
     hparams: HParams,
@@ -48,17 +53,37 @@ impl Model {
         } else {
             Access::Map
         };
-        Self::from_gguf(Gguf::open(path, access)?)
+        let gguf = Gguf::open(path, access)?;
+        let open = |adapter: &AdapterOptions| {
+            let file = Gguf::open(&adapter.path, access)?;
+            Ok((Adapter::new(file)?, adapter.scale))
+        };
+        let adapters = options.adapters.iter().map(open);
+        Self::with_adapters(gguf, adapters.collect::<Result<_, Error>>()?)
     }
 
     /// The model in a GGUF file that is open already.
     pub fn from_gguf(gguf: Gguf) -> Result<Arc<Model>, Error> {
+        Self::with_adapters(gguf, Vec::new())
+    }
+
+    /// The same with adapters, and the factor on what each adds. One that is not for this model is refused, or that
+    /// adds to a tensor without a use ([`Error::Adapter`]).
+    pub fn with_adapters(gguf: Gguf, adapters: Vec<(Adapter, f32)>) -> Result<Arc<Model>, Error> {
+        if Adapter::is_adapter(gguf.metadata()) {
+            return Err(Error::Unsupported(
+                "the file is an adapter, not a model: give it with --lora, beside the model that it is for".into(),
+            ));
+        }
         let architecture = arch::architecture(gguf.metadata().architecture()?)?;
-        let mut builder = Builder::new(&gguf, architecture)?;
+        let adapters = Adapters::new(&gguf, adapters)?;
+        let files = adapters.files();
+        let mut builder = Builder::new(&gguf, architecture, adapters)?;
         (architecture.build)(&mut builder)?;
         let (decoder, hparams) = builder.finish()?;
         Ok(Arc::new(Model {
             gguf,
+            adapters: files,
             decoder,
             architecture,
             hparams,
@@ -69,6 +94,20 @@ impl Model {
     /// The file.
     pub fn gguf(&self) -> &Gguf {
         &self.gguf
+    }
+
+    /// Fails if a mapped file, the model's or an adapter's, was written to since it was opened.
+    pub(crate) fn check_unchanged(&self) -> Result<(), gristmill_gguf::Error> {
+        self.gguf.check_unchanged()?;
+        self.adapters
+            .iter()
+            .try_for_each(|file| file.check_unchanged())
+    }
+
+    /// Bytes of all its files.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        let adapters = self.adapters.iter().map(|file| file.file_bytes());
+        self.gguf.file_bytes() + adapters.sum::<u64>()
     }
 
     /// What `general.architecture` names.

@@ -26,7 +26,7 @@ impl Model {
         available: Option<u64>,
     ) -> MemoryPlan {
         let draft = options.speculation.draft.as_deref();
-        let weights = self.gguf.file_bytes() + draft.map_or(0, |draft| draft.gguf.file_bytes());
+        let weights = self.file_bytes() + draft.map_or(0, |draft| draft.file_bytes());
         let trained = self.trained_context();
         let logits = if options.speculation.is_on() {
             MOST_GUESSES + 1

@@ -57,6 +57,8 @@ pub(crate) struct Runner {
     layer_inputs: Vec<f32>,
     /// What layers leave to later ones.
     left: Vec<f32>,
+    /// For what adapters add.
+    spare: Vec<f32>,
     logits: Vec<f32>,
     /// Tokens of a pass at most.
     rows: usize,
@@ -116,6 +118,7 @@ impl Runner {
             buffers: decoder.buffers(rows),
             layer_inputs: vec![0.0; decoder.layer_inputs(rows)],
             left: vec![0.0; decoder.left_values(rows)],
+            spare: vec![0.0; decoder.adapted_values(rows)],
             logits: vec![0.0; model.vocab_size()],
             rows,
             capacity,
@@ -265,7 +268,7 @@ impl Runner {
         let wanted = 0..self.batch.wanted.rows.len();
         let values = wanted.len() * model.vocab_size();
         self.logits(model, compute, wanted, 0);
-        model.gguf.check_unchanged()?;
+        model.check_unchanged()?;
         Ok(&self.logits[..values])
     }
 
@@ -297,7 +300,7 @@ impl Runner {
             each(self, compute, start, wanted);
         }
         // After the work, since it can change while it is read.
-        Ok(model.gguf.check_unchanged()?)
+        Ok(model.check_unchanged()?)
     }
 
     /// Feeds tokens to one sequence, and gives the logits that were asked for.
@@ -416,7 +419,7 @@ impl Runner {
         text.tokens.extend(ids);
         text.guesses += guesses;
         self.logits(model, compute, 0..ids.len(), 0);
-        Ok(model.gguf.check_unchanged()?)
+        Ok(model.check_unchanged()?)
     }
 
     /// The first of a sequence's guesses is right.
@@ -498,6 +501,7 @@ impl Runner {
             ropes: &self.ropes,
             inputs: &mut self.layer_inputs,
             left: &mut self.left,
+            spare: &mut self.spare,
             n: all.rows.len(),
         };
         let is_stopped = || stop.is_some_and(StopHandle::is_set);
@@ -534,6 +538,7 @@ impl Runner {
             ropes: &self.ropes,
             inputs: &mut self.layer_inputs,
             left: &mut self.left,
+            spare: &mut self.spare,
             n: rows.len(),
         };
         let out = &mut self.logits[at * vocab..][..rows.len() * vocab];

@@ -6,6 +6,7 @@ use std::ops::Range;
 use gristmill_gguf::Gguf;
 
 use super::{Architecture, Layer, Norms};
+use crate::adapter::Adapters;
 use crate::error::Error;
 use crate::hparams::{HParams, Keys, Pattern};
 use crate::layers::{
@@ -45,11 +46,15 @@ enum HeadNorm {
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(gguf: &'a Gguf, architecture: &'static Architecture) -> Result<Self, Error> {
-        let mut loader = Loader::new(gguf, architecture.name)?;
+    pub(crate) fn new(
+        gguf: &'a Gguf,
+        architecture: &'static Architecture,
+        adapters: Adapters,
+    ) -> Result<Self, Error> {
+        let mut loader = Loader::new(gguf, architecture.name, adapters)?;
         // Asked for first, since its shape shows best if the metadata belong to these tensors.
         let shape = [loader.hparams.embedding_length, loader.hparams.vocab_size];
-        let tokens = loader.tensor("token_embd.weight", &shape)?;
+        let tokens = loader.table("token_embd.weight", &shape)?;
         Ok(Self {
             keys: loader.keys,
             loader,
@@ -290,7 +295,7 @@ impl<'a> Builder<'a> {
             ..
         } = self.loader.hparams;
         let shape = [embedding_length, context_length];
-        self.embedding.positions = Some(self.loader.tensor("position_embd.weight", &shape)?);
+        self.embedding.positions = Some(self.loader.table("position_embd.weight", &shape)?);
         Ok(())
     }
 
@@ -374,13 +379,14 @@ impl<'a> Builder<'a> {
             self.loader.linear("output", width, vocab_size)?
         } else {
             Linear {
-                weight: self.embedding.tokens,
+                weight: self.embedding.tokens.clone(),
                 bias: self.loader.opt_vector("output.bias", vocab_size)?,
             }
         };
         output.bias = output.bias.filter(|_| !self.head.ignores_bias);
         self.loader.ignore_what_is_not_for_text();
         self.loader.refuse_unused()?;
+        let adapted = self.loader.adapted_values();
         let decoder = Decoder {
             embedding: self.embedding,
             steps: self.steps,
@@ -394,6 +400,7 @@ impl<'a> Builder<'a> {
             ropes: self.loader.ropes,
             caches: self.loader.caches,
             fixed: self.loader.fixed,
+            adapted,
         };
         Ok((decoder, self.loader.hparams))
     }

@@ -3,7 +3,7 @@
 use gristmill_kernels::ops;
 
 use super::step::{Stage, Step, StepBuffers};
-use super::{Cost, LayerEmbedding, Linear, Norm, Pass, Rope, Row, Run, Tensor};
+use super::{ADAPTED_ROWS, Cost, LayerEmbedding, Linear, Norm, Pass, Rope, Row, Run, Tensor};
 use crate::cache::{CacheShape, FixedShape};
 
 /// From token ids to the residual stream.
@@ -39,6 +39,8 @@ pub struct Decoder {
     pub(crate) ropes: Vec<Rope>,
     pub(crate) caches: Vec<CacheShape>,
     pub(crate) fixed: Vec<FixedShape>,
+    /// f32 values of scratch for a row, for what adapters add.
+    pub(crate) adapted: usize,
 }
 
 /// The tokens of a pass, and which of them are wanted.
@@ -139,6 +141,12 @@ impl Decoder {
             .saturating_add(self.layer_inputs(batch))
             .saturating_add(self.scratch(batch))
             .saturating_add(self.left_values(batch))
+            .saturating_add(self.adapted_values(batch))
+    }
+
+    /// f32 values of [`Pass::spare`].
+    pub fn adapted_values(&self, batch: usize) -> usize {
+        self.adapted.saturating_mul(batch.min(ADAPTED_ROWS))
     }
 
     /// f32 values of [`Pass::left`].
@@ -327,15 +335,14 @@ impl Embedding {
     fn forward(&self, pass: &mut Pass<'_>, ids: &[u32], x: &mut [f32], spare: &mut [f32]) {
         let width = self.tokens.cols;
         let with = pass.compute.floats();
-        pass.compute.rows(self.tokens.matrix(pass.gguf), ids, x);
+        pass.look_up(&self.tokens, ids, x);
         if let Some(scale) = self.scale {
             pass.each_row(width, x, |_, row| ops::scale(with, row, scale));
         }
         let spare = &mut spare[..x.len()];
         if let Some(positions) = &self.positions {
             let numbers: Vec<u32> = pass.rows.iter().map(|row| row.position as u32).collect();
-            let matrix = positions.matrix(pass.gguf);
-            pass.compute.rows(matrix, &numbers, spare);
+            pass.look_up(positions, &numbers, spare);
             pass.add(width, x, spare);
         }
         if let Some(norm) = &self.norm {

@@ -197,8 +197,8 @@ impl Mixer for Gated {
         let mut rest = &mut *scratch;
         let rows = self.up.weight.rows;
         let hidden = cut(&mut rest, pass.n * rows);
-        let has_biases = self.gate.bias.is_some() || self.up.bias.is_some();
-        if !has_biases && self.sparsity.is_none() {
+        let plain = |linear: &Linear| linear.bias.is_none() && !linear.weight.is_adapted();
+        if plain(&self.gate) && plain(&self.up) && self.sparsity.is_none() {
             let (gate, up) = (
                 self.gate.weight.matrix(pass.gguf),
                 self.up.weight.matrix(pass.gguf),

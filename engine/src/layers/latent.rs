@@ -226,6 +226,10 @@ impl Latent {
             })
             .collect();
         pass.compute.matmul_each(inputs, n, &mut products);
+        let pairs = inputs.chunks_exact(n * from);
+        for (head, (x, out)) in pairs.zip(outputs.chunks_exact_mut(n * to)).enumerate() {
+            pass.adapt(x, [(matrices, head, out)]);
+        }
         for (head, output) in outputs.chunks_exact(n * to).enumerate() {
             copy(
                 n,

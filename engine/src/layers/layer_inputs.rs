@@ -21,7 +21,7 @@ impl LayerEmbedding {
         let (width, vocabulary) = (from.hparams.embedding_length, from.hparams.vocab_size);
         let row = length.saturating_mul(from.hparams.block_count);
         Ok(Self {
-            tokens: from.tensor("per_layer_token_embd.weight", &[row, vocabulary])?,
+            tokens: from.table("per_layer_token_embd.weight", &[row, vocabulary])?,
             projection: from.linear("per_layer_model_proj", width, row)?,
             norm: from.norm("per_layer_proj_norm", length)?,
         })
@@ -45,8 +45,7 @@ impl LayerEmbedding {
         pass.each_row(row, spare, |_, row| ops::scale(with, row, scale));
         self.norm.forward(pass, spare, out);
 
-        let matrix = self.tokens.matrix(pass.gguf);
-        pass.compute.rows(matrix, ids, spare);
+        pass.look_up(&self.tokens, ids, spare);
         let (scale, spare) = ((length as f32).sqrt(), &*spare);
         pass.each_row(row, out, |number, out| {
             ops::add_scaled(with, out, scale, &spare[number * row..][..row]);

@@ -1,13 +1,17 @@
 //! Matrix products with the weights of the file.
 
-use gristmill_gguf::Gguf;
+use std::sync::Arc;
+
+use gristmill_gguf::{Gguf, TensorInfo};
 use gristmill_kernels::quant::QuantType;
+use gristmill_kernels::registry::quant;
 use gristmill_kernels::{Matrix, Product, ops};
 
 use super::{Cost, Pass};
+use crate::error::Error;
 
 /// A checked handle to a matrix in the file, to some of its rows, or to a stack of matrices.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Tensor {
     /// Index in the file's list of tensors.
     index: usize,
@@ -20,6 +24,8 @@ pub struct Tensor {
     offset: usize,
     /// Bytes from one matrix of a stack to the next.
     stride: usize,
+    /// What adapters add to it.
+    pub(super) low_rank: Vec<LowRank>,
 }
 
 impl Tensor {
@@ -32,11 +38,28 @@ impl Tensor {
             cols,
             offset: 0,
             stride: 0,
+            low_rank: Vec::new(),
         };
         Self {
             stride: tensor.bytes(),
             ..tensor
         }
+    }
+
+    /// The same with additions.
+    pub(crate) fn adapted(self, low_rank: Vec<LowRank>) -> Self {
+        Self { low_rank, ..self }
+    }
+
+    /// Whether adapters add to it.
+    pub fn is_adapted(&self) -> bool {
+        !self.low_rank.is_empty()
+    }
+
+    /// f32 values of scratch for each row of a product's input, see [`Pass::adapt`].
+    pub(crate) fn adapted_values(&self) -> usize {
+        let values = |part: &LowRank| part.up.cols + self.rows.max(self.cols);
+        self.low_rank.iter().map(values).sum()
     }
 
     /// `rows` of its rows (of each matrix of a stack), from `first` on: matrices that a file has fused come apart so.
@@ -45,6 +68,7 @@ impl Tensor {
         Self {
             rows,
             offset: self.offset + first * self.row_bytes(),
+            low_rank: self.each_low_rank(|part| part.row_range(first, rows)),
             ..*self
         }
     }
@@ -53,8 +77,13 @@ impl Tensor {
     pub fn of_stack(&self, number: usize) -> Self {
         Self {
             offset: self.offset + number * self.stride,
+            low_rank: self.each_low_rank(|part| part.of_stack(number)),
             ..*self
         }
+    }
+
+    fn each_low_rank(&self, change: impl Fn(&LowRank) -> LowRank) -> Vec<LowRank> {
+        self.low_rank.iter().map(change).collect()
     }
 
     fn row_bytes(&self) -> usize {
@@ -71,15 +100,16 @@ impl Tensor {
         self.slice(gguf, 0)
     }
 
-    /// What one product with one of its matrices costs.
+    /// What one product with one of its matrices costs, with what adapters add to it.
     pub fn cost(&self) -> Cost {
         let multiply_adds = (self.rows * self.cols) as u64;
         let float = self.quant.codes().is_none();
-        Cost {
+        let own = Cost {
             bytes: self.bytes() as u64,
             multiply_adds,
             float_multiply_adds: if float { multiply_adds } else { 0 },
-        }
+        };
+        own + self.low_rank.iter().map(LowRank::cost).sum()
     }
 
     /// Matrix `number` of a stack.
@@ -88,6 +118,80 @@ impl Tensor {
         let bytes = &data[number * self.stride + self.offset..][..self.bytes()];
         Matrix::of(self.quant, self.rows, self.cols, bytes)
     }
+}
+
+/// What an adapter adds to a matrix W of `cols` columns and `rows` rows, or to each of a stack: `scale · up · down`.
+#[derive(Debug, Clone)]
+pub struct LowRank {
+    /// The adapter's file.
+    pub(crate) file: Arc<Gguf>,
+    /// `rank` rows of `cols` values.
+    pub(crate) down: LowRankFactor,
+    /// `rows` rows of `rank` values.
+    pub(crate) up: Tensor,
+    /// `down` turned round, where rows of W are looked up.
+    pub(crate) back: Option<LowRankFactor>,
+    /// LowRankFactor on the product: the user's, and the adapter's alpha by its rank.
+    pub(crate) scale: f32,
+}
+
+/// A matrix of [`LowRank`]: as the file has it, or transposed (few values, f32, little-endian).
+#[derive(Debug, Clone)]
+pub(crate) enum LowRankFactor {
+    Stored(Tensor),
+    Transposed(Tensor, Arc<[u8]>),
+}
+
+impl LowRankFactor {
+    fn tensor(&self) -> &Tensor {
+        match self {
+            Self::Stored(tensor) | Self::Transposed(tensor, _) => tensor,
+        }
+    }
+
+    /// One matrix of a stack.
+    pub(super) fn slice<'a>(&'a self, file: &'a Gguf, number: usize) -> Matrix<'a> {
+        match self {
+            Self::Stored(tensor) => tensor.slice(file, number),
+            Self::Transposed(tensor, bytes) => {
+                Matrix::of(tensor.quant, tensor.rows, tensor.cols, bytes)
+            }
+        }
+    }
+}
+
+impl LowRank {
+    fn row_range(&self, first: usize, rows: usize) -> Self {
+        Self {
+            up: self.up.row_range(first, rows),
+            ..self.clone()
+        }
+    }
+
+    /// Stacks are never transposed.
+    fn of_stack(&self, number: usize) -> Self {
+        Self {
+            down: match &self.down {
+                LowRankFactor::Stored(tensor) => LowRankFactor::Stored(tensor.of_stack(number)),
+                transposed => transposed.clone(),
+            },
+            up: self.up.of_stack(number),
+            ..self.clone()
+        }
+    }
+
+    fn cost(&self) -> Cost {
+        self.down.tensor().cost() + self.up.cost()
+    }
+}
+
+/// The kernels of the type in which a tensor is stored.
+pub(crate) fn kernel(info: &TensorInfo) -> Result<&'static QuantType, Error> {
+    let kind = info.tensor_type();
+    quant(kind.id()).ok_or_else(|| Error::TensorType {
+        name: info.name().to_string(),
+        kind: kind.name().to_string(),
+    })
 }
 
 /// A matrix with an optional bias: y = W x + b.
@@ -138,6 +242,12 @@ impl Pass<'_> {
             out,
         });
         self.compute.matmul(x, self.n, &mut products);
+        self.adapt(
+            x,
+            parts
+                .iter_mut()
+                .map(|(linear, out)| (&linear.weight, 0, &mut **out)),
+        );
         let with = self.compute.floats();
         for (linear, out) in &mut parts {
             if let Some(bias) = &linear.bias {

@@ -3,6 +3,7 @@
 //! how it runs ([`Mixer`]). Flows in: token ids of one or several sequences ([`Pass`]). Flows out: hidden states, and logits
 //! for the rows that are wanted. Parts hold handles to tensors, never their bytes; all buffers are given to them.
 
+mod adapted;
 mod attention;
 mod conv;
 mod decoder;
@@ -29,6 +30,7 @@ mod stacks;
 mod step;
 mod streams;
 
+pub(crate) use adapted::ADAPTED_ROWS;
 pub use attention::{Attention, HeadNorms, Sinks, Temperature};
 pub use conv::ShortConv;
 pub use decoder::{Batch, Buffers, Decoder, Embedding, Head, Selection};
@@ -40,7 +42,8 @@ pub use latent::LatentAttention;
 pub use laurel::Laurel;
 pub use layer_inputs::{LayerEmbedding, LayerInput};
 pub use lightning_attention::LightningAttention;
-pub use linear::{Linear, Tensor};
+pub use linear::{Linear, LowRank, Tensor};
+pub(crate) use linear::{LowRankFactor, kernel};
 pub use mamba::{Mamba, Mamba2};
 pub use mamba_plamo::PlamoMamba;
 pub use matrix::{Factor, Matrix};

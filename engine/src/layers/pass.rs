@@ -25,6 +25,8 @@ pub struct Pass<'a> {
     pub inputs: &'a mut [f32],
     /// Rows that one layer leaves to those after it.
     pub left: &'a mut [f32],
+    /// Scratch for what adapters add.
+    pub spare: &'a mut Vec<f32>,
     /// Number of rows.
     pub n: usize,
 }

@@ -85,6 +85,23 @@ impl Stack {
         }
     }
 
+    /// An expert's product, as [`Pass::adapt`] takes it.
+    fn adapted<'s, 'o>(
+        &'s self,
+        expert: usize,
+        out: &'o mut [f32],
+    ) -> (&'s Tensor, usize, &'o mut [f32]) {
+        match self.tensors.get(expert) {
+            Some(tensor) if self.tensors.len() > 1 => (tensor, 0, out),
+            _ => (&self.tensors[0], expert, out),
+        }
+    }
+
+    /// Whether nothing is added to its products.
+    fn is_plain(&self) -> bool {
+        self.bias.is_none() && !self.tensors.iter().any(Tensor::is_adapted)
+    }
+
     /// Adds the expert's bias to each row of `out`, if there is one.
     fn add_bias(&self, pass: &Pass<'_>, expert: usize, out: &mut [f32]) {
         if let Some(bias) = &self.bias {
@@ -149,7 +166,7 @@ impl Stacks {
         let up = self.up.matrix(pass, expert);
         let with = pass.compute.floats();
         match &self.gate {
-            Some(gate) if gate.bias.is_none() && self.up.bias.is_none() => {
+            Some(gate) if gate.is_plain() && self.up.is_plain() => {
                 let gate = gate.matrix(pass, expert);
                 pass.compute
                     .gated_matmul(x, n, gate, up, activation, hidden);
@@ -166,6 +183,8 @@ impl Stacks {
                     },
                 ];
                 pass.compute.matmul(x, n, &mut products);
+                let parts = [(gate, &mut *hidden), (&self.up, &mut *second)];
+                pass.adapt(x, parts.map(|(stack, out)| stack.adapted(expert, out)));
                 gate.add_bias(pass, expert, hidden);
                 self.up.add_bias(pass, expert, second);
                 ops::gated(with, activation, hidden, second);
@@ -174,6 +193,7 @@ impl Stacks {
                 let weights = up;
                 let out = &mut *hidden;
                 pass.compute.matmul(x, n, &mut [Product { weights, out }]);
+                pass.adapt(x, [self.up.adapted(expert, &mut *hidden)]);
                 self.up.add_bias(pass, expert, hidden);
                 activation.apply(with, hidden);
             }
@@ -184,6 +204,7 @@ impl Stacks {
             out: &mut *out,
         };
         pass.compute.matmul(hidden, n, &mut [product]);
+        pass.adapt(hidden, [self.down.adapted(expert, &mut *out)]);
         self.down.add_bias(pass, expert, out);
     }
 
@@ -215,6 +236,13 @@ impl Stacks {
             }
         }
         pass.compute.matmul(x, 1, &mut products);
+        let of_gate = self.gate.as_ref().map(|gate| (gate, &mut *gates));
+        let stacks = [(&self.up, &mut *ups)].into_iter().chain(of_gate);
+        let parts = stacks.flat_map(|(stack, outs)| {
+            let outs = chosen.iter().zip(outs.chunks_exact_mut(hidden));
+            outs.map(move |(&expert, out)| stack.adapted(expert, out))
+        });
+        pass.adapt(x, parts);
         for (&expert, out) in chosen.iter().zip(ups.chunks_exact_mut(hidden)) {
             self.up.add_bias(pass, expert, out);
         }
@@ -238,7 +266,9 @@ impl Stacks {
             .collect();
         pass.compute.matmul_each(inner, 1, &mut products);
         out.fill(0.0);
-        for (&expert, result) in chosen.iter().zip(results.chunks_exact_mut(self.width)) {
+        let results = results.chunks_exact_mut(self.width);
+        for ((&expert, result), x) in chosen.iter().zip(results).zip(inner.chunks_exact(hidden)) {
+            pass.adapt(x, [self.down.adapted(expert, &mut *result)]);
             self.down.add_bias(pass, expert, result);
             ops::add_scaled(with, out, weights[expert], result);
         }

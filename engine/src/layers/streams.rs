@@ -56,6 +56,7 @@ impl Projections {
             out: &mut *out,
         };
         pass.compute.matmul(x, pass.n, &mut [product]);
+        pass.adapt(x, [(&self.matrices, number, &mut *out)]);
         let (with, width) = (pass.compute.floats(), self.matrices.rows);
         pass.each_row(width, out, |row, out| {
             let model = &model.0[row * model.1..][..width];

@@ -187,7 +187,7 @@ impl Fixture {
 }
 
 /// Element `i` of a tensor: FNV-1a of the name starts a splitmix64 sequence.
-fn weight(name: &str, seed: u64, i: u64) -> f32 {
+pub fn weight(name: &str, seed: u64, i: u64) -> f32 {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
         (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
     });

@@ -1,5 +1,6 @@
 //! The engine seen from outside, as a program uses it. One binary of tests, so that it is linked once.
 
+mod adapters;
 mod architectures;
 mod batches;
 mod common;
@@ -8,6 +9,7 @@ mod determinism;
 mod fuzz_finds;
 mod hostile;
 mod hostile_templates;
+mod lora;
 mod malformed;
 mod real_models;
 mod sessions;
