@@ -2,15 +2,17 @@
 
 use crate::diagnostics::usage;
 use crate::source;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Command};
 use gristmill_engine::speculate::MOST_GUESSES;
 use gristmill_engine::{
-    CacheType, Context, ContextOptions, Model, ModelOptions, SpeculationOptions,
+    Adapter, AdapterOptions, CacheType, Context, ContextOptions, Model, ModelOptions,
+    SpeculationOptions,
 };
 use gristmill_kernels::cpu;
 use gristmill_kernels::pool::MAX_THREADS;
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Parses a count.
@@ -108,6 +110,48 @@ pub struct MoreEngineArgs {
     /// Read the file into memory instead of mapping it
     #[arg(long)]
     pub no_mmap: bool,
+    /// Run the model with a LoRA adapter: a GGUF file (path or hf:owner/repo/file), and how much of it counts [default: 1].
+    /// May be given several times
+    #[arg(long, value_name = "FILE[=SCALE]", value_parser = lora())]
+    pub lora: Vec<Lora>,
+}
+
+/// An adapter and its scale.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lora {
+    file: OsString,
+    scale: f32,
+}
+
+impl Lora {
+    /// Without its folders, for titles.
+    pub fn name(&self) -> String {
+        let file = Path::new(&self.file).file_name();
+        let name = file.unwrap_or(&self.file).to_string_lossy().into_owned();
+        match self.scale {
+            1.0 => name,
+            scale => format!("{name}={scale}"),
+        }
+    }
+}
+
+/// Parses `FILE` or `FILE=SCALE`.
+fn lora() -> impl TypedValueParser<Value = Lora> {
+    OsStringValueParser::new().try_map(|text: OsString| {
+        let Some((file, scale)) = text.to_str().and_then(|text| text.rsplit_once('=')) else {
+            let (file, scale) = (text, 1.0);
+            return Ok(Lora { file, scale });
+        };
+        match scale.parse::<f32>() {
+            Ok(scale) if scale.is_finite() && !file.is_empty() => Ok(Lora {
+                file: file.into(),
+                scale,
+            }),
+            _ => Err(
+                "what follows '=' must be a finite number (a file with '=' in its name is given with '=1' behind it)",
+            ),
+        }
+    })
 }
 
 impl MoreEngineArgs {
@@ -117,8 +161,35 @@ impl MoreEngineArgs {
         Ok(())
     }
 
-    /// How to open the model.
-    pub fn model_options(&self) -> ModelOptions {
+    /// How to open the model; adapters are downloaded if need be.
+    pub fn model_options(&self) -> anyhow::Result<ModelOptions> {
+        let adapter = |lora: &Lora| {
+            Ok(AdapterOptions {
+                path: source::locate(&lora.file)?,
+                scale: lora.scale,
+            })
+        };
+        Ok(ModelOptions {
+            adapters: self
+                .lora
+                .iter()
+                .map(adapter)
+                .collect::<anyhow::Result<_>>()?,
+            ..self.plain_model_options()
+        })
+    }
+
+    /// The adapters, opened.
+    pub fn adapters(&self) -> anyhow::Result<Vec<(Adapter, f32)>> {
+        let options = self.model_options()?;
+        let adapters = options.adapters.iter();
+        Ok(adapters
+            .map(|adapter| adapter.open(options.access()))
+            .collect::<Result<_, _>>()?)
+    }
+
+    /// How to open another model, which the adapters are not for.
+    fn plain_model_options(&self) -> ModelOptions {
         ModelOptions {
             no_mmap: self.no_mmap,
             adapters: Vec::new(),
@@ -149,7 +220,7 @@ impl MoreEngineArgs {
 
 impl EngineArgs {
     /// How to open the model.
-    pub fn model_options(&self) -> ModelOptions {
+    pub fn model_options(&self) -> anyhow::Result<ModelOptions> {
         self.more.model_options()
     }
 
@@ -219,7 +290,10 @@ impl SpeculationArgs {
             ));
         }
         let draft = match &self.draft {
-            Some(name) => Some(Model::open(source::locate(name)?, &engine.model_options())?),
+            Some(name) => {
+                let options = engine.more.plain_model_options();
+                Some(Model::open(source::locate(name)?, &options)?)
+            }
             None => None,
         };
         Ok(SpeculationOptions {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gristmill_gguf::{Gguf, Metadata, TensorInfo};
+use gristmill_gguf::{Access, Gguf, Metadata, TensorInfo};
 use gristmill_kernels::registry::quant;
 
 use crate::error::Error;
@@ -20,6 +20,14 @@ pub struct AdapterOptions {
     pub path: PathBuf,
     /// LowRankFactor on what it adds: 1 as it was trained, 0 for none.
     pub scale: f32,
+}
+
+impl AdapterOptions {
+    /// Opens the file.
+    pub fn open(&self, access: Access) -> Result<(Adapter, f32), Error> {
+        let file = Gguf::open(&self.path, access)?;
+        Ok((Adapter::new(file)?, self.scale))
+    }
 }
 
 /// A LoRA adapter, checked as far as that can be done without its model.

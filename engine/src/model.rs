@@ -24,6 +24,16 @@ pub struct ModelOptions {
     pub adapters: Vec<AdapterOptions>,
 }
 
+impl ModelOptions {
+    /// How files are read.
+    pub fn access(&self) -> Access {
+        match self.no_mmap {
+            true => Access::Read,
+            false => Access::Map,
+        }
+    }
+}
+
 /// A model, shared by its contexts.
 pub struct Model {
     pub(crate) gguf: Gguf,
@@ -48,17 +58,10 @@ impl Model {
     /// Opens a GGUF file (of a split model: its first part) and checks every tensor. One that
     /// its architecture does not use is refused ([`Error::UnusedTensors`]): it could change what comes out.
     pub fn open(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Arc<Model>, Error> {
-        let access = if options.no_mmap {
-            Access::Read
-        } else {
-            Access::Map
-        };
+        let access = options.access();
         let gguf = Gguf::open(path, access)?;
-        let open = |adapter: &AdapterOptions| {
-            let file = Gguf::open(&adapter.path, access)?;
-            Ok((Adapter::new(file)?, adapter.scale))
-        };
-        let adapters = options.adapters.iter().map(open);
+        let adapters = options.adapters.iter();
+        let adapters = adapters.map(|adapter| adapter.open(access));
         Self::with_adapters(gguf, adapters.collect::<Result<_, Error>>()?)
     }
 

@@ -80,7 +80,7 @@ impl Logits {
         }
         let reference = self.against.as_deref().map(read_floats).transpose()?;
         let path = source::locate(&self.model)?;
-        let model = Model::open(&path, &self.engine.model_options())?;
+        let model = Model::open(&path, &self.engine.model_options()?)?;
         let vocab = model.vocab_size();
         if let (Some(reference), Some(file)) = (&reference, &self.against)
             && reference.len() != ids.len() * vocab

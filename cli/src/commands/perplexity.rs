@@ -91,7 +91,7 @@ impl Perplexity {
         }
         let text = input::text_file(&self.file)?;
         let path = source::locate(&self.model)?;
-        let model = Model::open(&path, &self.engine.model_options())?;
+        let model = Model::open(&path, &self.engine.model_options()?)?;
         let name = path.file_name().map_or_else(
             || path.display().to_string(),
             |name| name.to_string_lossy().into_owned(),

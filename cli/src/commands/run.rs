@@ -118,7 +118,7 @@ impl Run {
         };
         let path = source::locate(&self.model)?;
         let start = Instant::now();
-        let model = Model::open(&path, &self.engine.model_options())?;
+        let model = Model::open(&path, &self.engine.model_options()?)?;
         let prompt = model.tokenizer()?.encode(&text, true, self.parse_special);
         let mut context = self.engine.speculative_context(
             &model,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::common::{self, Fixture};
+use crate::lora;
 use gristmill_engine::eval::perplexity::{Options, Perplexity};
 use gristmill_engine::{CacheType, Context, ContextOptions, Logits, Model};
 use gristmill_gguf::{Gguf, TensorType};
@@ -32,7 +33,8 @@ fn fixtures(names: &[&str]) -> Vec<Fixture> {
     names.iter().map(|name| Fixture::named(name)).collect()
 }
 
-/// A fixture's weights as they are, as each of these types, and, if those are several, as all of them by turns.
+/// A fixture's weights as they are, as each of these types, the first with adapters, too, and, if those are several, as all
+/// of them by turns.
 fn models(fixture: &Fixture, kinds: &[&str]) -> Vec<(String, Arc<Model>)> {
     let bytes = fixture.expand();
     let kinds: Vec<TensorType> = kinds.iter().map(|name| common::tensor_type(name)).collect();
@@ -44,6 +46,8 @@ fn models(fixture: &Fixture, kinds: &[&str]) -> Vec<(String, Arc<Model>)> {
         .chain(mixed.map(|model| ("mixed", model)))
         .map(|(kind, model)| (format!("{} as {kind}", fixture.name), model))
         .collect();
+    let adapted = lora::adapted(&bytes, kinds[0]);
+    models.push((format!("{} with adapters", fixture.name), adapted));
     let plain = Model::from_gguf(Gguf::from_bytes(bytes).unwrap()).unwrap();
     models.push((fixture.name.clone(), plain));
     models

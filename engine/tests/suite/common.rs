@@ -218,6 +218,12 @@ pub fn tensor_type(name: &str) -> TensorType {
 /// A model of f32 weights with its matrices stored as other types, where their rows are whole blocks of it; `kind` gives
 /// the type by the number of the tensor. None if no row is.
 pub fn quantized(bytes: &[u8], kind: impl Fn(usize) -> TensorType) -> Option<Arc<Model>> {
+    let gguf = Gguf::from_bytes(quantized_file(bytes, kind)?).unwrap();
+    Some(Model::from_gguf(gguf).unwrap())
+}
+
+/// The same, as a file.
+pub fn quantized_file(bytes: &[u8], kind: impl Fn(usize) -> TensorType) -> Option<Vec<u8>> {
     let gguf = Gguf::from_bytes(bytes.to_vec()).unwrap();
     let stored: Vec<TensorType> = gguf
         .tensors()
@@ -260,8 +266,7 @@ pub fn quantized(bytes: &[u8], kind: impl Fn(usize) -> TensorType) -> Option<Arc
         quant.quantize().unwrap()(&values, None, &mut bytes);
         file.write(&bytes).unwrap();
     }
-    let gguf = Gguf::from_bytes(file.finish().unwrap()).unwrap();
-    Some(Model::from_gguf(gguf).unwrap())
+    Some(file.finish().unwrap())
 }
 
 /// How a prompt is cut up.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::common::{self, Feeding, Fixture};
+use crate::lora;
 use gristmill_engine::{CacheType, ContextOptions, Logits, Model};
 use gristmill_gguf::TensorType;
 
@@ -33,18 +34,20 @@ const KINDS: &[&str] = &[
     "IQ4_NL", "IQ4_XS", "MXFP4",
 ];
 
-/// Walks the fixtures with matrices of these types, fed in more columns than the dots take, and one at a time; what one
+/// Walks the fixtures with matrices of these types, the first with adapters, too, fed in more columns than the dots take, and one at a time; what one
 /// thread makes of them is what each of these numbers of threads must.
 fn walk(kinds: &[&str], threads: &[(usize, Option<usize>)]) -> usize {
     let mut models = 0;
     for fixture in &Fixture::of_each_kind() {
         let tokens = fixture.tokens();
         let bytes = fixture.expand();
-        for name in kinds {
+        let of_kind = |name: &&str| {
             let kind = common::tensor_type(name);
-            let Some(model) = common::quantized(&bytes, |_| kind) else {
-                continue;
-            };
+            Some((name.to_string(), common::quantized(&bytes, |_| kind)?))
+        };
+        let adapted = lora::adapted(&bytes, common::tensor_type(kinds[0]));
+        let adapted = ("adapted".to_string(), adapted);
+        for (name, model) in kinds.iter().filter_map(of_kind).chain([adapted]) {
             models += 1;
             for feeding in [Feeding::Batch, Feeding::Single] {
                 let one = bits(&model, &tokens, (1, None), feeding);

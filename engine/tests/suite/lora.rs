@@ -82,6 +82,39 @@ pub fn adapter(model: &Gguf, targets: &[&str], making: Making) -> Vec<u8> {
     file.finish().unwrap()
 }
 
+/// An adapter for all tensors that a model computes with.
+pub fn complete(model: &[u8], making: Making) -> Vec<u8> {
+    let gguf = Gguf::from_bytes(model.to_vec()).unwrap();
+    let mut targets = targets(&gguf);
+    loop {
+        let adapter = adapter(&gguf, &targets, making);
+        let error = match open(model.to_vec(), &[(&adapter, 1.0)]) {
+            Ok(_) => return adapter,
+            Err(error) => error.to_string(),
+        };
+        // Files hold tensors without a use; an adapter for one is refused by its name.
+        let name = error.strip_prefix("adapter in memory: adds to ");
+        let name = name
+            .and_then(|rest| rest.strip_suffix(", which this model has but does not compute with"));
+        let name = name.unwrap_or_else(|| panic!("{error}"));
+        println!("refused: {name}");
+        targets.retain(|target| *target != name);
+    }
+}
+
+/// A model with two adapters for all of its tensors, of other types and ranks than each other. The model's weights are as
+/// they are, or of a type where their rows are whole blocks of it.
+pub fn adapted(model: &[u8], kind: TensorType) -> Arc<Model> {
+    let making = |rank, kind, seed| Making { rank, kind, seed };
+    let [one, other] = [
+        making(32, TensorType::Q8_0, 1),
+        making(5, TensorType::F16, 2),
+    ]
+    .map(|making| complete(model, making));
+    let stored = common::quantized_file(model, |_| kind).unwrap_or_else(|| model.to_vec());
+    open(stored, &[(&one, 0.25), (&other, 0.5)]).unwrap()
+}
+
 /// The model's file with adapters.
 pub fn open(model: Vec<u8>, adapters: &[(&[u8], f32)]) -> Result<Arc<Model>, Error> {
     let adapters = adapters.iter().map(|(bytes, scale)| {
@@ -118,17 +151,26 @@ pub fn merged(model: &Gguf, adapters: &[(&[u8], f32)]) -> Vec<u8> {
             let rank = info.dims()[0] as usize;
             let b = values(&adapter, info.name());
             let a = values(&adapter, &format!("{target}.lora_a"));
+            let (a, b) = match is_table(target) {
+                true => {
+                    let column = |k: usize| b[k..].iter().step_by(rank);
+                    ((0..rank).flat_map(column).copied().collect(), a)
+                }
+                false => (a, b),
+            };
             let scale = f64::from(*scale * alpha) / rank as f64;
-            for (i, weight) in weights.iter_mut().enumerate() {
-                let (matrix, row, col) = (i / cols / rows, i / cols % rows, i % cols);
-                let product = |k: usize| match is_table(target) {
-                    true => b[col * rank + k] * a[row * rank + k],
-                    false => {
-                        b[(matrix * rows + row) * rank + k] * a[(matrix * rank + k) * cols + col]
+            // Rows of all matrices of a stack.
+            for (row, weights) in weights.chunks_exact_mut(cols).enumerate() {
+                let mut sums = vec![0.0f64; cols];
+                for k in 0..rank {
+                    let (a, b) = (&a[(row / rows * rank + k) * cols..], b[row * rank + k]);
+                    for (sum, a) in sums.iter_mut().zip(a) {
+                        *sum += f64::from(a * b);
                     }
-                };
-                let sum: f64 = (0..rank).map(|k| f64::from(product(k))).sum();
-                *weight += (scale * sum) as f32;
+                }
+                for (weight, sum) in weights.iter_mut().zip(sums) {
+                    *weight += (scale * sum) as f32;
+                }
             }
         }
     }

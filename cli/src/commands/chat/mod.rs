@@ -80,7 +80,7 @@ impl Chat {
             .clone()
             .unwrap_or_else(|| CATALOGUE[0].name.into());
         let path = source::locate(&name)?;
-        let model = Model::open(&path, &self.engine.model_options())?;
+        let model = Model::open(&path, &self.engine.model_options()?)?;
         let speculation = self.speculation.options(&self.engine)?;
         let context = self
             .engine
@@ -118,6 +118,9 @@ impl Chat {
                 render::safe(named),
                 count(capacity as u64)
             );
+            for lora in &self.engine.more.lora {
+                note!("With the adapter {}.", render::safe(&lora.name()));
+            }
         }
         if self.context.is_none() && capacity < trained {
             note!(

@@ -8,8 +8,8 @@ use crate::render::{self, Align, Table, count};
 use crate::source;
 use anyhow::Result;
 use clap::Args;
-use gristmill_engine::{MemoryPlan, Model};
-use gristmill_gguf::{Access, Array, Endianness, Gguf, Metadata, Value};
+use gristmill_engine::{Adapter, MemoryPlan, Model};
+use gristmill_gguf::{Array, Endianness, Gguf, Metadata, Value};
 use serde::Serialize;
 use serde_json::Map;
 use std::ffi::OsString;
@@ -29,13 +29,15 @@ JSON: {\"path\":\"\", \"name\":\"\"|null, \"gguf_version\":3, \"endianness\":\"l
      \"vocab_size\":0|null, \"tokenizer\":{\"model\":\"\"|null, \"pre\":\"\"|null}, \"chat_template\":false, \
      \"licence\":{\"name\":\"\", \"class\":\"open-source|restricted|unrecognised|not-stated\", \"description\":\"\", \
      \"id\":\"\"|null, \"link\":\"\"|null}, \"memory\":{\"context_length\":0, \"weights\":0, \"cache\":0, \
-     \"scratch\":0, \"available\":0|null}|null, \"problem\":\"\"|null}; with --tensors also \
+     \"scratch\":0, \"available\":0|null}|null, \"adapter\":{\"type\":\"lora\", \"alpha\":0, \"rank_min\":0, \
+     \"rank_max\":0, \"adapted_tensors\":0, \"prompt_prefix\":\"\"|null}|null, \"problem\":\"\"|null}; with --tensors also \
      \"tensors\":[{\"name\":\"\", \"type\":\"\", \"shape\":[], \"bytes\":0}], with --metadata \"metadata\":{key: \
      value}. \"problem\" says why the model can't be run, if so.
 
 Examples:
   gristmill inspect smollm2
   gristmill inspect model.gguf --tensors -c 4096
+  gristmill inspect adapter.gguf                  a LoRA adapter: its alpha and rank
   gristmill inspect model.gguf --metadata --json")]
 pub struct Inspect {
     /// Path, hf:owner/repo[/file] or short name
@@ -79,6 +81,9 @@ struct Report {
     chat_template: bool,
     licence: LicenceReport,
     memory: Option<MemoryReport>,
+    #[serde(skip)]
+    is_adapter: bool,
+    adapter: Option<AdapterReport>,
     problem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tensors: Option<Vec<TensorRow>>,
@@ -118,6 +123,17 @@ struct MemoryReport {
     available: Option<u64>,
 }
 
+/// What is said of a file that is an adapter.
+#[derive(Serialize)]
+struct AdapterReport {
+    r#type: &'static str,
+    alpha: f32,
+    rank_min: u64,
+    rank_max: u64,
+    adapted_tensors: usize,
+    prompt_prefix: Option<String>,
+}
+
 #[derive(Serialize)]
 struct TensorRow {
     name: String,
@@ -130,12 +146,8 @@ impl Inspect {
     /// Prints the report.
     pub fn run(self) -> Result<()> {
         let path = source::locate(&self.model)?;
-        let access = if self.engine.more.no_mmap {
-            Access::Read
-        } else {
-            Access::Map
-        };
-        let file = Gguf::open(&path, access)?;
+        let adapters = self.engine.more.adapters()?;
+        let file = Gguf::open(&path, self.engine.model_options()?.access())?;
         let mut report = Report::of(&file, &path);
         if self.tensors {
             report.tensors = Some(tensor_rows(&file));
@@ -151,12 +163,21 @@ impl Inspect {
         // The model takes the file over; the text form still has to show the metadata.
         let metadata = (self.metadata && !self.json).then(|| file.metadata().clone());
         // A file that can't be run can still be looked at.
-        match Model::from_gguf(file) {
-            Ok(model) => {
-                let plan = model.memory(&self.engine.context_options(self.context));
-                report.memory = Some(MemoryReport::of(&plan));
+        if report.is_adapter {
+            let prefix = file.metadata().string("adapter.lora.prompt_prefix");
+            let prefix = prefix.ok().map(str::to_owned);
+            match Adapter::new(file) {
+                Ok(adapter) => report.adapter = Some(AdapterReport::of(&adapter, prefix)),
+                Err(error) => report.problem = Some(error.to_string()),
             }
-            Err(error) => report.problem = Some(error.to_string()),
+        } else {
+            match Model::with_adapters(file, adapters) {
+                Ok(model) => {
+                    let plan = model.memory(&self.engine.context_options(self.context));
+                    report.memory = Some(MemoryReport::of(&plan));
+                }
+                Err(error) => report.problem = Some(error.to_string()),
+            }
         }
         if self.json {
             render::json(&report)
@@ -244,15 +265,52 @@ impl Report {
                 link,
             },
             memory: None,
+            is_adapter: Adapter::is_adapter(metadata),
+            adapter: None,
             problem: None,
             tensors: None,
             metadata: None,
         }
     }
 
+    /// What only models have.
+    fn model_lines(&self, lines: &mut Vec<(&str, String)>) {
+        let known = |number: Option<u64>| number.map_or("not stated".to_owned(), count);
+        lines.push((
+            "shape",
+            format!(
+                "{} blocks, {} wide, {} heads ({} key-value), feed-forward {}",
+                known(self.block_count),
+                known(self.embedding_length),
+                known(self.head_count),
+                known(self.head_count_kv.or(self.head_count)),
+                known(self.feed_forward_length)
+            ),
+        ));
+        lines.push((
+            "context",
+            format!("{} tokens as trained", known(self.context_length)),
+        ));
+        let pre = self.tokenizer.pre.as_deref().map_or(String::new(), |pre| {
+            format!(", pre-tokenizer {}", render::safe(pre))
+        });
+        let tokenizer = self
+            .tokenizer
+            .model
+            .as_deref()
+            .map_or("none".to_owned(), render::safe);
+        lines.push((
+            "tokenizer",
+            format!("{tokenizer}{pre}, {} tokens", known(self.vocab_size)),
+        ));
+        lines.push((
+            "chat template",
+            if self.chat_template { "yes" } else { "no" }.to_owned(),
+        ));
+    }
+
     fn print(&self, metadata: Option<&Metadata>) -> Result<()> {
         let mut lines: Vec<(&str, String)> = Vec::new();
-        let known = |number: Option<u64>| number.map_or("not stated".to_owned(), count);
         lines.push((
             "model",
             self.name
@@ -307,37 +365,15 @@ impl Report {
                 ),
             ));
         }
-        lines.push((
-            "shape",
-            format!(
-                "{} blocks, {} wide, {} heads ({} key-value), feed-forward {}",
-                known(self.block_count),
-                known(self.embedding_length),
-                known(self.head_count),
-                known(self.head_count_kv.or(self.head_count)),
-                known(self.feed_forward_length)
-            ),
-        ));
-        lines.push((
-            "context",
-            format!("{} tokens as trained", known(self.context_length)),
-        ));
-        let pre = self.tokenizer.pre.as_deref().map_or(String::new(), |pre| {
-            format!(", pre-tokenizer {}", render::safe(pre))
-        });
-        let tokenizer = self
-            .tokenizer
-            .model
-            .as_deref()
-            .map_or("none".to_owned(), render::safe);
-        lines.push((
-            "tokenizer",
-            format!("{tokenizer}{pre}, {} tokens", known(self.vocab_size)),
-        ));
-        lines.push((
-            "chat template",
-            if self.chat_template { "yes" } else { "no" }.to_owned(),
-        ));
+        if let Some(adapter) = &self.adapter {
+            lines.push(("adapter", adapter.describe()));
+            if let Some(prefix) = &adapter.prompt_prefix {
+                lines.push(("prompt prefix", render::safe(prefix)));
+            }
+        }
+        if !self.is_adapter {
+            self.model_lines(&mut lines);
+        }
         let link = self
             .licence
             .link
@@ -388,6 +424,35 @@ impl Report {
         }
         out.flush()?;
         Ok(())
+    }
+}
+
+impl AdapterReport {
+    fn of(adapter: &Adapter, prompt_prefix: Option<String>) -> AdapterReport {
+        let (rank_min, rank_max) = adapter.ranks();
+        AdapterReport {
+            r#type: "lora",
+            alpha: adapter.alpha(),
+            rank_min,
+            rank_max,
+            adapted_tensors: adapter.targets().len(),
+            prompt_prefix,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let ranks = match (self.rank_min, self.rank_max) {
+            (least, most) if least == most => least.to_string(),
+            (least, most) => format!("{least} to {most}"),
+        };
+        let tensors = match self.adapted_tensors {
+            1 => "1 tensor".to_owned(),
+            many => format!("{} tensors", count(many as u64)),
+        };
+        format!(
+            "LoRA, alpha {}, rank {ranks}, adds to {tensors} of a model (run MODEL --lora FILE)",
+            self.alpha
+        )
     }
 }
 
