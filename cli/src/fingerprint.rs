@@ -2,6 +2,7 @@
 //! few stretches of its data. Cheap for any size of file; what it can't see is a change of some weights between them.
 
 use anyhow::Result;
+use gristmill_engine::Model;
 use gristmill_gguf::{Gguf, Writer};
 use sha2::{Digest, Sha256};
 
@@ -10,8 +11,17 @@ const STRETCHES: usize = 4;
 /// Bytes in each.
 const STRETCH_BYTES: usize = 256;
 
-/// The fingerprint, in hexadecimal.
-pub fn of(gguf: &Gguf) -> Result<String> {
+/// The fingerprint of a model and of the adapters that it runs with.
+pub fn of_model(model: &Model) -> Result<String> {
+    let mut all = of(model.gguf())?;
+    for (adapter, scale) in model.adapters() {
+        all += &format!("+{}={scale}", of(adapter)?);
+    }
+    Ok(all)
+}
+
+/// The fingerprint of a file, in hexadecimal.
+fn of(gguf: &Gguf) -> Result<String> {
     let mut hash = Sha256::new();
     // Metadata as a file without tensors: one spelling, whatever file they were read from.
     hash.update(

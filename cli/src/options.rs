@@ -179,6 +179,14 @@ impl MoreEngineArgs {
         })
     }
 
+    /// The name of a model in reports: its file's, and those of the adapters.
+    pub fn title(&self, model: &Path) -> String {
+        let name = model.file_name().unwrap_or(model.as_os_str());
+        let adapters = self.lora.iter().map(Lora::name);
+        let names = [name.to_string_lossy().into_owned()].into_iter();
+        names.chain(adapters).collect::<Vec<_>>().join(" + ")
+    }
+
     /// The adapters, opened.
     pub fn adapters(&self) -> anyhow::Result<Vec<(Adapter, f32)>> {
         let options = self.model_options()?;

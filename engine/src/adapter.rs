@@ -319,10 +319,11 @@ impl Adapters {
         Ok(())
     }
 
-    /// The files.
-    pub(crate) fn files(&self) -> Vec<Arc<Gguf>> {
-        let files = self.0.iter().map(|fitted| fitted.adapter.file());
-        files.cloned().collect()
+    /// The files, and the users' scales.
+    pub(crate) fn files(&self) -> Vec<(Arc<Gguf>, f32)> {
+        let fitted = self.0.iter();
+        let files = fitted.map(|fitted| (Arc::clone(fitted.adapter.file()), fitted.scale));
+        files.collect()
     }
 }
 

@@ -37,8 +37,8 @@ impl ModelOptions {
 /// A model, shared by its contexts.
 pub struct Model {
     pub(crate) gguf: Gguf,
-    /// Files of adapters.
-    adapters: Vec<Arc<Gguf>>,
+    /// Files of adapters, and their scales.
+    adapters: Vec<(Arc<Gguf>, f32)>,
     pub(crate) decoder: Decoder,
     architecture: &'static Architecture,
     hparams: HParams,
@@ -99,17 +99,22 @@ impl Model {
         &self.gguf
     }
 
+    /// The files of the adapters it runs with, and the factor on what each adds.
+    pub fn adapters(&self) -> impl ExactSizeIterator<Item = (&Gguf, f32)> {
+        self.adapters.iter().map(|(file, scale)| (&**file, *scale))
+    }
+
     /// Fails if a mapped file, the model's or an adapter's, was written to since it was opened.
     pub(crate) fn check_unchanged(&self) -> Result<(), gristmill_gguf::Error> {
         self.gguf.check_unchanged()?;
         self.adapters
             .iter()
-            .try_for_each(|file| file.check_unchanged())
+            .try_for_each(|(file, _)| file.check_unchanged())
     }
 
     /// Bytes of all its files.
     pub(crate) fn file_bytes(&self) -> u64 {
-        let adapters = self.adapters.iter().map(|file| file.file_bytes());
+        let adapters = self.adapters.iter().map(|(file, _)| file.file_bytes());
         self.gguf.file_bytes() + adapters.sum::<u64>()
     }
 

@@ -92,14 +92,11 @@ impl Perplexity {
         let text = input::text_file(&self.file)?;
         let path = source::locate(&self.model)?;
         let model = Model::open(&path, &self.engine.model_options()?)?;
-        let name = path.file_name().map_or_else(
-            || path.display().to_string(),
-            |name| name.to_string_lossy().into_owned(),
-        );
+        let name = self.engine.more.title(&path);
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let tokens = model.tokenizer()?.encode(text, true, false);
         let resume = match &self.resume {
-            Some(file) => Some((file, fingerprint::of(model.gguf())?)),
+            Some(file) => Some((file, fingerprint::of_model(&model)?)),
             None => None,
         };
         let saved = match &resume {

@@ -1,5 +1,6 @@
 //! What the program does, seen from outside: every test runs the binary. One binary of tests, so that it is linked once.
 
+mod adapters;
 mod batches;
 mod chat;
 mod chat_again;

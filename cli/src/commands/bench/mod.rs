@@ -165,15 +165,7 @@ impl Bench {
         let mut rows = Vec::new();
         for path in &models {
             let model = Model::open(path, &self.engine.model_options()?)?;
-            let name = path
-                .file_name()
-                .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-            let adapters = self.engine.lora.iter().map(|lora| lora.name());
-            let name = [name]
-                .into_iter()
-                .chain(adapters)
-                .collect::<Vec<_>>()
-                .join(" + ");
+            let name = self.engine.title(path);
             self.model(&name, &model, &mut measured, &mut rows)?;
         }
         if let Some(file) = &self.html {
