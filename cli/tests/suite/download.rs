@@ -225,7 +225,7 @@ fn a_machine_without_a_way_out_is_told_what_to_do() {
                 .to_string(),
         ));
     gristmill(cache.path())
-        .args(["models"])
+        .args(["models", "--downloaded"])
         .assert()
         .success()
         .stdout(predicate::str::is_empty());

@@ -14,6 +14,7 @@ pub fn gristmill(cache: &Path) -> Command {
     });
     command
         .env("GRISTMILL_CACHE", cache)
+        .env("HOME", cache)
         .timeout(std::time::Duration::from_secs(300));
     command
 }
@@ -24,7 +25,7 @@ pub fn gristmill_process(cache: &Path) -> std::process::Command {
     clean(|name, value| {
         command.env(name, value);
     });
-    command.env("GRISTMILL_CACHE", cache);
+    command.env("GRISTMILL_CACHE", cache).env("HOME", cache);
     command
 }
 
@@ -36,6 +37,16 @@ fn clean(mut set: impl FnMut(&str, &str)) {
     // The servers of these tests are on loopback.
     set("NO_PROXY", "*");
     set("GRISTMILL_ISA", "");
+    // Where other programs keep models; the home folder is the cache folder.
+    for variable in [
+        "OLLAMA_MODELS",
+        "LLAMA_CACHE",
+        "HF_HUB_CACHE",
+        "HF_HOME",
+        "XDG_CACHE_HOME",
+    ] {
+        set(variable, "");
+    }
 }
 
 /// A folder of the data that all crates' tests share.

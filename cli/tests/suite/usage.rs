@@ -38,7 +38,8 @@ fn help_and_versions_go_to_standard_output() {
         (&["--version"], env!("CARGO_PKG_VERSION")),
         (&["completions", "bash"], "_gristmill"),
         (&["completions", "zsh"], "#compdef gristmill"),
-        (&["models", "--catalogue"], "SmolLM2-135M-Instruct"),
+        (&["models", "--catalogue"], "smollm2-135m-instruct"),
+        (&["models", "smollm2"], "SmolLM2-135M-Instruct"),
     ];
     for (arguments, expected) in help {
         gristmill(cache.path())
@@ -207,7 +208,7 @@ fn the_catalogue_as_json() {
     assert_eq!(list[1]["licence_class"], "restricted");
     assert_eq!(list[0]["downloaded"], false);
     let output = gristmill(cache.path())
-        .args(["models", "--json"])
+        .args(["models", "--downloaded", "--json"])
         .output()
         .unwrap();
     assert_eq!(

@@ -42,7 +42,7 @@ Examples:
   gristmill chat model.gguf --system 'You edit code.' --lookup
   echo 'What is gravity?' | gristmill chat --temp 0 -n 60")]
 pub struct Chat {
-    /// Path, hf:owner/repo[/file] or short name [default: smollm2-135m-instruct]
+    /// Path, short name or owner/repo[:QUANTIZATION] [default: smollm2-135m-instruct]
     model: Option<OsString>,
     /// What the model is told before the conversation; with --load, in place of what it was told in there
     #[arg(short, long, value_name = "TEXT")]
