@@ -86,7 +86,12 @@ pub fn locate(model: &OsStr) -> Result<PathBuf> {
         Source::Catalogue(entry) => {
             if fetch::catalogue_file_here(entry, &cache::list()?)?.is_none() {
                 let elsewhere = Elsewhere::look();
-                let typed = || elsewhere.untagged(model.to_str()?);
+                // Others use some of these names for families: a model of about that size it has to be.
+                let typed = || {
+                    let found = elsewhere.untagged(model.to_str()?)?;
+                    let about = entry.bytes / 3 * 2..=entry.bytes / 2 * 3;
+                    about.contains(&found.bytes).then_some(found)
+                };
                 if let Some(found) = entry_elsewhere(entry, &elsewhere).or_else(typed) {
                     return Ok(in_place(found));
                 }

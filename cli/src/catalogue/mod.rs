@@ -126,14 +126,13 @@ pub fn similar(name: &str) -> Vec<&'static str> {
     let common = |entry: &Entry| {
         let names = std::iter::once(&entry.name).chain(entry.aliases);
         let same = |name: &&str| {
-            let pairs = letters(name).into_bytes();
-            pairs
-                .iter()
+            let ours = letters(name).into_bytes();
+            ours.iter()
                 .zip(wanted.bytes())
                 .take_while(|(a, b)| **a == *b)
                 .count()
         };
-        names.map(|name| same(name)).max().unwrap_or(0)
+        names.map(same).max().unwrap_or(0)
     };
     let mut ranked: Vec<(usize, &Entry)> = CATALOGUE
         .iter()

@@ -149,12 +149,10 @@ pub fn pick(names: &[&str], wanted: &Wanted) -> Result<Option<usize>, Vec<usize>
         Wanted::File(path) => Ok(names.iter().position(|name| name == path)),
         Wanted::Quantization(quantization) => of_quantization(names, quantization),
         Wanted::Any if names.len() == 1 => Ok(Some(0)),
+        // Two files of one quantization are no usual choice: the next one is.
         Wanted::Any => Ok(USUAL
             .iter()
-            .find_map(|usual| match of_quantization(names, usual) {
-                Ok(found) => found,
-                Err(_) => None,
-            })),
+            .find_map(|usual| of_quantization(names, usual).unwrap_or_default())),
     }
 }
 

@@ -75,8 +75,15 @@ fn models_of_ollama_go_by_their_names() {
     );
     home.uses("llama3.2:3b", "Ollama", &blob);
     home.uses("LLAMA3.2:3b", "Ollama", &blob);
-    // The catalogue has this name too, and would have to download it.
+    // The catalogue has this name too, for a model that is larger.
+    home.run(&["inspect", "llama3.2"])
+        .assert()
+        .code(1)
+        .stderr(contains("can't be reached"));
+    let grown = fs::File::options().write(true).open(&blob).unwrap();
+    grown.set_len(2_000_000_000).unwrap();
     home.uses("llama3.2", "Ollama", &blob);
+    grown.set_len(bytes.len() as u64).unwrap();
 
     let mine = home.ollama(
         ".ollama/models",
@@ -97,7 +104,7 @@ fn models_of_ollama_go_by_their_names() {
     home.run(&["inspect", "llama3.2:1b"])
         .assert()
         .code(1)
-        .stderr(contains("llama-3.2-3b-instruct"));
+        .stderr(contains("like it: llama-3.2-1b-instruct"));
     home.run(&["pull", "someone-elses:1b"]).assert().code(1);
 
     // Text comes out of it, too.
