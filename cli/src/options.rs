@@ -1,7 +1,7 @@
 //! The options that commands share: how a model is opened and computed with.
 
 use crate::diagnostics::usage;
-use crate::source;
+use crate::{input, source};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Command};
 use gristmill_engine::speculate::MOST_GUESSES;
@@ -11,8 +11,9 @@ use gristmill_engine::{
 };
 use gristmill_kernels::cpu;
 use gristmill_kernels::pool::MAX_THREADS;
+use serde_json::{Map, Value};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Parses a count.
@@ -259,6 +260,45 @@ impl EngineArgs {
             speculation,
             ..self.context_options(context_length)
         })?)
+    }
+}
+
+/// What a chat template is given besides messages.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Chat template")]
+pub struct TemplateArgs {
+    /// A file with the tools that the model may call: a JSON list, as in OpenAI's interface
+    #[arg(long, value_name = "FILE")]
+    pub tools: Option<PathBuf>,
+    /// A variable of the template, such as enable_thinking=false; VALUE is JSON if it can be read as such, else a text.
+    /// Can be repeated
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    var: Vec<(String, Value)>,
+}
+
+impl TemplateArgs {
+    /// The variables by name. One that is given twice has the last value.
+    pub fn variables(&self) -> Map<String, Value> {
+        self.var.iter().cloned().collect()
+    }
+}
+
+fn variable(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or("must be NAME=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok((name.to_owned(), value))
+}
+
+/// The list of tools in a file.
+pub fn tools_file(path: &Path) -> anyhow::Result<Value> {
+    let text = input::text_file(path)?;
+    match serde_json::from_str(&text) {
+        Ok(tools @ Value::Array(_)) => Ok(tools),
+        Ok(_) => anyhow::bail!("{} holds no list of tools", input::name(path)),
+        Err(error) => anyhow::bail!("{} is no JSON: {error}", input::name(path)),
     }
 }
 

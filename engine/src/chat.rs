@@ -4,9 +4,12 @@
 //! template only: where a message spells one, it stays text. To tell them apart after rendering, a guard character that
 //! is nowhere else goes into each such spelling, and the tokenizer takes it out again.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::reasoning;
 use crate::template::{ChatTemplate, Message, TemplateError};
 use crate::tokenizer::Tokenizer;
 
@@ -27,6 +30,9 @@ pub struct Conversation {
     /// Further variables for the template, such as `enable_thinking`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub variables: Map<String, Value>,
+    /// Tools that the model may call: a list in the form of OpenAI's interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Value>,
 }
 
 /// What a model is given to answer.
@@ -122,38 +128,86 @@ impl ChatFormat {
         conversation: &Conversation,
         tokenizer: &Tokenizer,
     ) -> Result<Prompt, TemplateError> {
-        let guard = self.guard(conversation)?;
-        let spellings = control_tokens(tokenizer);
-        let guarded: Vec<Message> = conversation
-            .messages
-            .iter()
-            .map(|message| {
-                Message::new(
-                    &message.role,
-                    guard_text(&message.content, &spellings, guard),
-                )
-            })
-            .collect();
-        let mut system_moved = false;
-        let (rendered, stop) = match self {
-            ChatFormat::Plain => (
-                plain_text(&guarded),
-                PLAIN_STOPS.map(str::to_owned).to_vec(),
-            ),
+        let messages: Vec<Value> = match self {
+            ChatFormat::Plain => conversation.messages.iter().map(Message::to_json).collect(),
             ChatFormat::Template(template) => {
-                let render = |messages: &[Message]| {
-                    template.render(messages, None, true, &conversation.variables)
-                };
-                let rendered = match (render(&guarded), without_system(&guarded)) {
-                    // Some templates refuse system messages.
-                    (Err(error), Some(moved)) if error.is_raised() => {
-                        system_moved = true;
-                        render(&moved).map_err(|_| error)?
-                    }
-                    (rendered, _) => rendered?,
-                };
-                (rendered, Vec::new())
+                let field = reasoning::field(template);
+                let messages = conversation.messages.iter();
+                messages
+                    .map(|message| reasoning::named(message, field).to_json())
+                    .collect()
             }
+        };
+        let messages = Value::Array(messages);
+        let talk = Talk {
+            messages: &messages,
+            tools: conversation.tools.as_ref(),
+            add_generation_prompt: true,
+            variables: &conversation.variables,
+        };
+        match (talk.prompt(self, tokenizer), without_system(&messages)) {
+            // Some templates refuse system messages.
+            (Err(error), Some(moved)) if error.is_raised() => {
+                let messages = &moved;
+                let prompt = Talk { messages, ..talk }.prompt(self, tokenizer);
+                let system_moved = true;
+                prompt.map_err(|_| error).map(|prompt| Prompt {
+                    system_moved,
+                    ..prompt
+                })
+            }
+            (prompt, _) => prompt,
+        }
+    }
+}
+
+/// What a template is given: messages of any form, as they come over an interface.
+#[derive(Debug, Clone, Copy)]
+pub struct Talk<'a> {
+    /// A list of messages in the form of OpenAI's interface.
+    pub messages: &'a Value,
+    /// The tools that the model may call, in that form; `None` where there are none.
+    pub tools: Option<&'a Value>,
+    /// Whether the text ends where the assistant's answer begins.
+    pub add_generation_prompt: bool,
+    /// Further variables of the template.
+    pub variables: &'a Map<String, Value>,
+}
+
+impl Talk<'_> {
+    /// The text alone, with every message exactly as it is.
+    pub fn text(&self, format: &ChatFormat) -> Result<String, TemplateError> {
+        match format {
+            ChatFormat::Plain => Ok(plain_text(self.messages)),
+            ChatFormat::Template(template) => self.render(template, self.messages),
+        }
+    }
+
+    fn render(&self, template: &ChatTemplate, messages: &Value) -> Result<String, TemplateError> {
+        let prompt = self.add_generation_prompt;
+        template.render_values(messages, self.tools, prompt, self.variables)
+    }
+
+    /// The text, and the ids that it becomes.
+    pub fn prompt(
+        &self,
+        format: &ChatFormat,
+        tokenizer: &Tokenizer,
+    ) -> Result<Prompt, TemplateError> {
+        let guard = self.guard(format)?;
+        let spellings = control_tokens(tokenizer);
+        let mut guarded = self.messages.clone();
+        for message in guarded.as_array_mut().into_iter().flatten() {
+            // Marks of reasoning in an answer are the model's own, and templates look for them.
+            let answer = message["role"] == "assistant";
+            let fields = message.as_object_mut().into_iter().flatten();
+            for (_, value) in fields.filter(|(name, _)| *name != "role") {
+                guard_value(value, &spellings, answer, guard);
+            }
+        }
+        let (rendered, stop) = match format {
+            ChatFormat::Plain => (plain_text(&guarded), &PLAIN_STOPS[..]),
+            ChatFormat::Template(template) => (self.render(template, &guarded)?, &[][..]),
         };
         let mut ids = tokenizer.encode_guarded(&rendered, guard, false);
         // A template that writes the token itself gets no second one.
@@ -166,25 +220,19 @@ impl ChatFormat {
         Ok(Prompt {
             ids,
             text: rendered.replace(guard, ""),
-            stop,
-            system_moved,
+            stop: stop.iter().map(|&stop| stop.to_owned()).collect(),
+            system_moved: false,
         })
     }
 
     /// A character that is in none of the texts that make up the prompt. Unicode's noncharacters are meant for such use;
     /// if a message has them all, there are the private-use ones.
-    fn guard(&self, conversation: &Conversation) -> Result<char, TemplateError> {
-        let variables = Value::Object(conversation.variables.clone()).to_string();
-        let mut texts: Vec<&str> = vec![&variables];
-        if let ChatFormat::Template(template) = self {
+    fn guard(&self, format: &ChatFormat) -> Result<char, TemplateError> {
+        let said = serde_json::json!([self.messages, self.tools, self.variables]).to_string();
+        let mut texts: Vec<&str> = vec![&said];
+        if let ChatFormat::Template(template) = format {
             texts.extend([template.source(), template.bos(), template.eos()]);
         }
-        texts.extend(
-            conversation
-                .messages
-                .iter()
-                .flat_map(|message| [message.role.as_str(), message.content.as_str()]),
-        );
         let used: std::collections::HashSet<char> = texts
             .iter()
             .flat_map(|text| text.chars())
@@ -216,8 +264,8 @@ fn control_tokens(tokenizer: &Tokenizer) -> Spellings {
     spellings
 }
 
-/// Puts a guard behind the first character of each control token that a text spells.
-fn guard_text(text: &str, spellings: &Spellings, guard: char) -> String {
+/// Puts a guard behind the first character of each control token that a text spells, but for those at `spared`.
+fn guard_text(text: &str, spellings: &Spellings, spared: &[Range<usize>], guard: char) -> String {
     let mut guarded = String::with_capacity(text.len() + 8);
     for (at, c) in text.char_indices() {
         guarded.push(c);
@@ -225,32 +273,61 @@ fn guard_text(text: &str, spellings: &Spellings, guard: char) -> String {
             tokens
                 .iter()
                 .any(|token| text[at..].starts_with(token.as_str()))
-        }) {
+        }) && !spared.iter().any(|range| range.contains(&at))
+        {
             guarded.push(guard);
         }
     }
     guarded
 }
 
+/// Guards all texts of a value.
+fn guard_value(value: &mut Value, spellings: &Spellings, answer: bool, guard: char) {
+    match value {
+        Value::String(text) => {
+            let spared = if answer {
+                reasoning::marks_in(text)
+            } else {
+                Vec::new()
+            };
+            *text = guard_text(text, spellings, &spared, guard);
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| guard_value(item, spellings, answer, guard)),
+        Value::Object(fields) => fields
+            .iter_mut()
+            .for_each(|(_, item)| guard_value(item, spellings, answer, guard)),
+        _ => {}
+    }
+}
+
 /// The messages with the system's text before the first of the user; `None` where there is nothing to move.
-fn without_system(messages: &[Message]) -> Option<Vec<Message>> {
-    let (system, rest) = messages
-        .split_first()
-        .filter(|(first, _)| first.role == "system")?;
+fn without_system(messages: &Value) -> Option<Value> {
+    let (system, rest) = messages.as_array()?.split_first()?;
     let mut rest = rest.to_vec();
-    let user = rest.iter_mut().find(|message| message.role == "user")?;
-    user.content = format!("{}\n\n{}", system.content, user.content);
-    Some(rest)
+    let user = rest.iter_mut().find(|message| message["role"] == "user")?;
+    let (system, said) = (plain(system, "system")?, plain(user, "user")?);
+    user["content"] = format!("{system}\n\n{said}").into();
+    Some(Value::Array(rest))
+}
+
+/// The text of a message by `role` that is a text alone.
+fn plain<'a>(message: &'a Value, role: &str) -> Option<&'a str> {
+    message["content"]
+        .as_str()
+        .filter(|_| message["role"] == role)
 }
 
 /// The conversation as lines, ready for the assistant's.
-fn plain_text(messages: &[Message]) -> String {
+fn plain_text(messages: &Value) -> String {
     let mut text = String::new();
-    for message in messages {
-        match message.role.as_str() {
-            "system" => text.push_str(&format!("{}\n\n", message.content)),
-            "assistant" => text.push_str(&format!("Assistant: {}\n", message.content.trim())),
-            _ => text.push_str(&format!("User: {}\n", message.content.trim())),
+    for message in messages.as_array().into_iter().flatten() {
+        let content = message["content"].as_str().unwrap_or_default();
+        match message["role"].as_str().unwrap_or_default() {
+            "system" => text.push_str(&format!("{content}\n\n")),
+            "assistant" => text.push_str(&format!("Assistant: {}\n", content.trim())),
+            _ => text.push_str(&format!("User: {}\n", content.trim())),
         }
     }
     text.push_str("Assistant:");

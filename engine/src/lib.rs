@@ -54,6 +54,7 @@ pub mod memory;
 mod model;
 mod options;
 mod plan;
+pub mod reasoning;
 mod runner;
 pub mod sampler;
 pub mod speculate;

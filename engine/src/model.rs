@@ -149,13 +149,11 @@ impl Model {
 
     /// The model's own chat template, if it has one.
     pub fn chat_template(&self) -> Result<Option<ChatTemplate>, Error> {
-        let Some(source) = self.gguf.metadata().opt_string("tokenizer.chat_template")? else {
+        let metadata = self.gguf.metadata();
+        if metadata.opt_string(ChatTemplate::KEY)?.is_none() {
             return Ok(None);
-        };
-        let tokenizer = self.tokenizer()?;
-        let text = |id: Option<u32>| id.map_or("", |id| tokenizer.text(id));
-        let template = ChatTemplate::new(source, text(tokenizer.bos()), text(tokenizer.eos()))?;
-        Ok(Some(template))
+        }
+        ChatTemplate::from_metadata(metadata, self.tokenizer()?)
     }
 
     /// What a token costs whose logits are not asked for (all of a prompt but the last), and what is added for one whose

@@ -11,4 +11,5 @@ pub mod perplexity;
 pub mod pull;
 pub mod run;
 pub mod supported;
+pub mod template;
 pub mod tokenize;

@@ -16,6 +16,7 @@ mod real_models;
 mod run;
 mod server;
 mod speculation;
+mod template;
 mod terminal;
 mod tiny;
 mod usage;

@@ -9,10 +9,13 @@
 //! unary `+` are refused; the filters `random`, `wordwrap`, `striptags`, `filesizeformat`, `pprint`, `urlize` and `xmlattr`
 //! are not there; `autoescape` does nothing; a `range` is a list; integers have 128 bits.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use minijinja::{Environment, Value};
 use serde_json::{Map, Value as Json};
+
+use crate::Error;
+use crate::tokenizer::Tokenizer;
 
 mod arguments;
 mod budget;
@@ -32,7 +35,7 @@ mod strings;
 mod tests;
 mod text;
 
-pub use clock::{Clock, LocalClock};
+pub use clock::{Clock, FixedClock, LocalClock};
 pub use error::TemplateError;
 
 /// The longest templates that models come with have about 30 KiB.
@@ -49,6 +52,9 @@ pub struct Message {
     pub role: String,
     /// What is said.
     pub content: String,
+    /// What else there is of it, such as `reasoning_content`.
+    #[serde(flatten)]
+    pub more: Map<String, Json>,
 }
 
 impl Message {
@@ -57,7 +63,17 @@ impl Message {
         Message {
             role: role.into(),
             content: content.into(),
+            more: Map::new(),
         }
+    }
+
+    /// As a template sees it.
+    pub(crate) fn to_json(&self) -> Json {
+        let mut fields = Map::new();
+        fields.insert("role".into(), self.role.as_str().into());
+        fields.insert("content".into(), self.content.as_str().into());
+        fields.extend(self.more.clone());
+        Json::Object(fields)
     }
 }
 
@@ -79,6 +95,8 @@ pub struct ChatTemplate {
     bos: String,
     eos: String,
     environment: Arc<Environment<'static>>,
+    /// What [`reasoning::field`](crate::reasoning::field) found.
+    pub(crate) reasoning_field: Arc<OnceLock<Option<&'static str>>>,
 }
 
 impl std::fmt::Debug for ChatTemplate {
@@ -90,6 +108,29 @@ impl std::fmt::Debug for ChatTemplate {
 }
 
 impl ChatTemplate {
+    /// The metadata key of a model's template.
+    pub const KEY: &str = "tokenizer.chat_template";
+
+    /// The template in a model's file, if it has one.
+    pub fn from_metadata(
+        metadata: &gristmill_gguf::Metadata,
+        tokenizer: &Tokenizer,
+    ) -> Result<Option<ChatTemplate>, Error> {
+        let Some(source) = metadata.opt_string(Self::KEY)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self::for_tokenizer(source, tokenizer)?))
+    }
+
+    /// Checks a template that is to write the first and last tokens of this vocabulary.
+    pub fn for_tokenizer(
+        source: &str,
+        tokenizer: &Tokenizer,
+    ) -> Result<ChatTemplate, TemplateError> {
+        let text = |id: Option<u32>| id.map_or("", |id| tokenizer.text(id));
+        ChatTemplate::new(source, text(tokenizer.bos()), text(tokenizer.eos()))
+    }
+
     /// Checks a template. `bos` and `eos` are the texts of these tokens, empty where a model has none.
     pub fn new(source: &str, bos: &str, eos: &str) -> Result<ChatTemplate, TemplateError> {
         Self::with_clock(source, bos, eos, LocalClock)
@@ -116,6 +157,7 @@ impl ChatTemplate {
             bos: bos.into(),
             eos: eos.into(),
             environment,
+            reasoning_field: Arc::default(),
         })
     }
 
@@ -128,10 +170,7 @@ impl ChatTemplate {
         add_generation_prompt: bool,
         extra: &Map<String, Json>,
     ) -> Result<String, TemplateError> {
-        let messages: Vec<Json> = messages
-            .iter()
-            .map(|m| serde_json::json!({"role": m.role, "content": m.content}))
-            .collect();
+        let messages: Vec<Json> = messages.iter().map(Message::to_json).collect();
         self.render_values(&Json::Array(messages), tools, add_generation_prompt, extra)
     }
 
@@ -167,6 +206,14 @@ impl ChatTemplate {
         on_large_stack(self.source.len(), || {
             program::run(&self.source, &self.environment, variables)
         })
+    }
+
+    /// The same template with another clock than the computer's, for texts that are to be the same tomorrow.
+    pub fn at(self, clock: impl Clock + 'static) -> ChatTemplate {
+        ChatTemplate {
+            environment: Arc::new(environment(clock)),
+            ..self
+        }
     }
 
     /// The template's source, with line ends made uniform.

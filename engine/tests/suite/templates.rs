@@ -19,6 +19,17 @@ struct Tally {
     failures: Vec<String>,
 }
 
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let failed = self.failures.len();
+        let (passed, unscored) = (self.passed, self.unscored);
+        write!(
+            f,
+            "{passed} cases pass, {failed} fail, {unscored} are not scored"
+        )
+    }
+}
+
 /// Runs all templates of a folder with their cases.
 fn walk(folder: &Path) -> Tally {
     let mut tally = Tally::default();
@@ -45,13 +56,19 @@ fn walk(folder: &Path) -> Tally {
         let template = match ChatTemplate::with_clock(&source, "", "", clock()) {
             Ok(template) => template,
             Err(error) => {
+                println!("{name}: does not parse");
                 tally.failures.push(format!("{name}: {error}"));
                 continue;
             }
         };
+        let mut own = Tally::default();
         for case in cases {
-            check(&template, &name, &case, &mut tally);
+            check(&template, &name, &case, &mut own);
         }
+        println!("{name}: {own}");
+        tally.passed += own.passed;
+        tally.unscored += own.unscored;
+        tally.failures.append(&mut own.failures);
     }
     tally
 }
@@ -112,13 +129,7 @@ fn check(template: &ChatTemplate, name: &str, case: &Value, tally: &mut Tally) {
 }
 
 fn report(folder: &Path, tally: &Tally) {
-    println!(
-        "{}: {} cases pass, {} fail, {} are not scored",
-        folder.display(),
-        tally.passed,
-        tally.failures.len(),
-        tally.unscored
-    );
+    println!("{}: {tally}", folder.display());
     // One of each kind, by what comes after the case's name.
     let mut seen = std::collections::BTreeSet::new();
     for failure in &tally.failures {
@@ -137,13 +148,13 @@ fn report(folder: &Path, tally: &Tally) {
 }
 
 #[test]
-fn selection() {
+fn cases_of_the_fresh_clone() {
     let folder = testdata().join("templates");
     report(&folder, &walk(&folder));
 }
 
 #[test]
-fn whole_corpus() {
+fn cases_of_the_shared_folder() {
     if let Some(folder) = shared("templates") {
         report(&folder, &walk(&folder));
     }

@@ -1,7 +1,7 @@
 //! Token ids, pieces and texts against llama.cpp's: all cases of the shared folder and of the models where they are
 //! there, a subset in `testdata/` always. Then properties that hold for any text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -48,16 +48,17 @@ fn bytes(case: &Value, key: &str) -> Option<Vec<u8>> {
     case[format!("{key}_hex")].as_str().map(hex).or_else(plain)
 }
 
-/// Runs a file of cases; what differs, in words.
-fn run(tokenizer: &Tokenizer, cases: &[Value]) -> Vec<String> {
+/// Runs a file of cases; what differs, by case and in words.
+fn run(tokenizer: &Tokenizer, cases: &[Value]) -> Vec<(usize, String)> {
     let mut wrong = Vec::new();
-    for case in cases {
+    for (number, case) in cases.iter().enumerate() {
+        let mut differs = |what| wrong.push((number, what));
         let text = case["text"].as_str().unwrap();
         let flag = |key: &str| case[key].as_bool().unwrap();
         let expected = ids(case);
         let found = tokenizer.encode(text, flag("add_special"), flag("parse_special"));
         if found != expected {
-            wrong.push(format!("ids of {text:?}: {found:?}, expected {expected:?}"));
+            differs(format!("ids of {text:?}: {found:?}, expected {expected:?}"));
         }
         let whole = bytes(case, "detok").unwrap();
         let pieces: Vec<u8> = expected
@@ -65,14 +66,14 @@ fn run(tokenizer: &Tokenizer, cases: &[Value]) -> Vec<String> {
             .flat_map(|&id| tokenizer.piece(id, true).into_owned())
             .collect();
         if pieces != bytes(case, "pieces").unwrap_or_else(|| whole.clone()) {
-            wrong.push(format!(
+            differs(format!(
                 "pieces of {text:?}: {:?}",
                 String::from_utf8_lossy(&pieces)
             ));
         }
         let decoded = tokenizer.decode(&expected, true);
         if decoded != whole {
-            wrong.push(format!(
+            differs(format!(
                 "text of {text:?}: {:?}",
                 String::from_utf8_lossy(&decoded)
             ));
@@ -81,27 +82,32 @@ fn run(tokenizer: &Tokenizer, cases: &[Value]) -> Vec<String> {
     wrong
 }
 
-fn report(name: &str, cases: usize, wrong: &[String]) {
-    println!("{name}: {cases} cases, {} differences", wrong.len());
+/// Runs vocabularies with their files of cases, and prints for each how many pass.
+fn run_all<'a>(files: impl Iterator<Item = (&'a str, PathBuf, PathBuf)>) {
+    let (mut total, mut failures) = (0, Vec::new());
+    for (name, vocabulary, cases) in files {
+        let cases = lines(&cases);
+        assert!(cases.len() >= 200, "{name} has {} cases", cases.len());
+        let wrong = run(&open(&vocabulary), &cases);
+        let failed: BTreeSet<usize> = wrong.iter().map(|(case, _)| *case).collect();
+        let passed = cases.len() - failed.len();
+        println!("{name}: {passed} of {} cases pass", cases.len());
+        total += passed;
+        failures.extend(wrong.into_iter().map(|(_, what)| format!("{name}: {what}")));
+    }
+    println!("all: {total} cases pass");
     assert!(
-        wrong.is_empty(),
-        "{name}: {} differences, the first: {}",
-        wrong.len(),
-        wrong[0]
+        failures.is_empty(),
+        "{}",
+        failures[..failures.len().min(20)].join("\n")
     );
 }
 
 #[test]
 fn cases_of_the_fresh_clone() {
-    for name in ["llama-spm", "gpt-2", "unigram"] {
-        let cases = lines(&testdata().join(format!("{name}.cases.jsonl")));
-        assert!(cases.len() >= 200);
-        report(
-            name,
-            cases.len(),
-            &run(&open(&testdata().join(format!("{name}.gguf"))), &cases),
-        );
-    }
+    let file = |name: &str, ending: &str| testdata().join(format!("{name}.{ending}"));
+    let names = ["llama-spm", "gpt-2", "unigram"].into_iter();
+    run_all(names.map(|name| (name, file(name, "gguf"), file(name, "cases.jsonl"))));
 }
 
 #[test]
@@ -109,27 +115,21 @@ fn cases_of_the_shared_folder() {
     let Some(folder) = common::shared("tokenizers") else {
         return;
     };
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
         .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".cases.jsonl").map(str::to_owned))
         .collect();
-    files.sort();
-    for path in files {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let Some(name) = name.strip_suffix(".cases.jsonl") else {
-            continue;
+    names.sort();
+    run_all(names.iter().filter_map(|name| {
+        let vocabulary = match name.as_str() {
+            "smollm2" => common::model_file("SmolLM2-135M-Instruct.Q4_1.gguf")?,
+            "gemma3" => common::model_file("gemma-3-270m-q4_k_m.gguf")?,
+            _ => folder.join(format!("{name}.gguf")),
         };
-        let file = match name {
-            "smollm2" => common::model_file("SmolLM2-135M-Instruct.Q4_1.gguf"),
-            "gemma3" => common::model_file("gemma-3-270m-q4_k_m.gguf"),
-            _ => Some(folder.join(format!("{name}.gguf"))),
-        };
-        let Some(file) = file else {
-            continue;
-        };
-        let cases = lines(&path);
-        report(name, cases.len(), &run(&open(&file), &cases));
-    }
+        let cases = folder.join(format!("{name}.cases.jsonl"));
+        Some((name.as_str(), vocabulary, cases))
+    }));
 }
 
 /// Every pre-tokenizer over GPT-2's vocabulary: llama.cpp's ids, so its splits, exercised without the large

@@ -1,0 +1,414 @@
+//! Reasoning in answers: what models write between marks such as `<think>` and `</think>` before they answer.
+//!
+//! In: the end of the prompt, then an answer piece by piece. Out: the same, told apart ([`Part`]). [`MARKS`] is the table
+//! of marks; adding a kind is one entry. Also here: in which form a template takes earlier reasoning back.
+
+use std::ops::Range;
+
+use serde_json::{Map, json};
+
+use crate::template::{ChatTemplate, Message};
+
+/// What a piece of an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What begins or ends the reasoning, as it is spelled.
+    Mark,
+    /// What the model thinks.
+    Reasoning,
+    /// What it says.
+    Answer,
+}
+
+/// How a family of models marks its reasoning.
+#[derive(Debug)]
+pub struct Marks {
+    /// What it begins with, at the start of an answer. A template's prompt may end with it too.
+    open: &'static [&'static str],
+    /// What it ends with.
+    close: &'static str,
+    /// What may stand between it and the answer.
+    lead: &'static [&'static str],
+    /// Only a prompt begins it: in an answer these words mean themselves.
+    by_prompt: bool,
+}
+
+const TAGS: Marks = Marks {
+    open: &[],
+    close: "",
+    lead: &[],
+    by_prompt: false,
+};
+
+/// All known marks.
+pub static MARKS: &[Marks] = &[
+    Marks {
+        open: &["<think>"],
+        close: "</think>",
+        ..TAGS
+    },
+    Marks {
+        open: &["<thinking>"],
+        close: "</thinking>",
+        ..TAGS
+    },
+    // Seed-OSS
+    Marks {
+        open: &["<seed:think>"],
+        close: "</seed:think>",
+        ..TAGS
+    },
+    // Magistral, Ministral
+    Marks {
+        open: &["[THINK]"],
+        close: "[/THINK]",
+        ..TAGS
+    },
+    // Command A and R7B
+    Marks {
+        open: &["<|START_THINKING|>"],
+        close: "<|END_THINKING|>",
+        lead: &["<|START_RESPONSE|>"],
+        ..TAGS
+    },
+    // Apertus
+    Marks {
+        open: &["<|inner_prefix|>"],
+        close: "<|inner_suffix|>",
+        ..TAGS
+    },
+    // Gemma 4
+    Marks {
+        open: &["<|channel>thought"],
+        close: "<channel|>",
+        ..TAGS
+    },
+    // Kimi K3
+    Marks {
+        open: &["<|open|>think<|sep|>"],
+        close: "<|close|>think<|sep|>",
+        lead: &["<|open|>response<|sep|>"],
+        ..TAGS
+    },
+    // Harmony: gpt-oss
+    Marks {
+        open: &[
+            "<|channel|>analysis<|message|>",
+            "<|start|>assistant<|channel|>analysis<|message|>",
+        ],
+        close: "<|end|>",
+        lead: &[
+            "<|channel|>final<|message|>",
+            "<|start|>assistant<|channel|>final<|message|>",
+        ],
+        ..TAGS
+    },
+    // Solar Open
+    Marks {
+        open: &["<|think|>"],
+        close: "<|end|>",
+        lead: &["<|content|>", "<|begin|>assistant<|content|>"],
+        ..TAGS
+    },
+    // Apriel
+    Marks {
+        open: &["Here are my reasoning steps:"],
+        close: "[BEGIN FINAL RESPONSE]",
+        by_prompt: true,
+        ..TAGS
+    },
+];
+
+impl Marks {
+    /// What may begin it, with what follows right after it.
+    fn beginnings(&self) -> impl Iterator<Item = &'static str> {
+        self.open.iter().chain(self.lead).copied()
+    }
+}
+
+/// What receives the parts of an answer.
+pub type Sink<'a, E> = dyn FnMut(Part, &str) -> Result<(), E> + 'a;
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Nothing but white space so far.
+    Start,
+    Inside(&'static Marks),
+    /// The reasoning has ended, and the answer has not begun.
+    After(&'static Marks),
+    Answer,
+}
+
+/// Tells the parts of an answer apart as it comes. White space stays as it is.
+///
+/// ```
+/// use gristmill_engine::reasoning::{Part, Splitter};
+///
+/// let mut splitter = Splitter::new("<|im_start|>assistant\n");
+/// let mut parts = Vec::new();
+/// for piece in ["<thi", "nk>Hm.</th", "ink>\nYes."] {
+///     splitter.text(piece, &mut |part, text| Ok::<(), ()>(parts.push((part, text.to_owned()))))?;
+/// }
+/// assert_eq!(parts[1], (Part::Reasoning, "Hm.".to_owned()));
+/// assert_eq!(parts[3], (Part::Answer, "\nYes.".to_owned()));
+/// # Ok::<(), ()>(())
+/// ```
+#[derive(Debug)]
+pub struct Splitter {
+    state: State,
+    /// What is not decided yet, control tokens spelled out.
+    held: String,
+    /// Where in it control tokens are: they are no text.
+    controls: Vec<Range<usize>>,
+}
+
+impl Splitter {
+    /// For the answer to this prompt, which may begin the reasoning itself.
+    pub fn new(prompt: &str) -> Splitter {
+        let end = prompt.trim_end();
+        let begun = MARKS
+            .iter()
+            .find(|marks| marks.open.iter().any(|open| end.ends_with(open)));
+        Splitter {
+            state: begun.map_or(State::Start, State::Inside),
+            held: String::new(),
+            controls: Vec::new(),
+        }
+    }
+
+    /// Takes the next text.
+    pub fn text<E>(&mut self, text: &str, sink: &mut Sink<'_, E>) -> Result<(), E> {
+        self.held.push_str(text);
+        self.decide(sink)
+    }
+
+    /// Takes a control token, which is no text, but may be a mark.
+    pub fn control<E>(&mut self, spelling: &str, sink: &mut Sink<'_, E>) -> Result<(), E> {
+        let start = self.held.len();
+        self.held.push_str(spelling);
+        self.controls.push(start..self.held.len());
+        self.decide(sink)
+    }
+
+    /// The answer has ended: what was held back comes out.
+    pub fn finish<E>(&mut self, sink: &mut Sink<'_, E>) -> Result<(), E> {
+        let part = match self.state {
+            State::Inside(_) => Part::Reasoning,
+            _ => Part::Answer,
+        };
+        self.emit(self.held.len(), part, sink)
+    }
+
+    fn decide<E>(&mut self, sink: &mut Sink<'_, E>) -> Result<(), E> {
+        while !self.held.is_empty() {
+            match self.state {
+                State::Start => {
+                    let all = MARKS.iter().filter(|marks| !marks.by_prompt);
+                    match self.beginning(
+                        all.flat_map(|marks| marks.beginnings().map(move |b| (b, marks))),
+                    ) {
+                        None => return Ok(()),
+                        Some(found) => self.begin(found, sink)?,
+                    }
+                }
+                State::After(marks) => {
+                    match self.beginning(marks.beginnings().map(|b| (b, marks))) {
+                        None => return Ok(()),
+                        Some(found) => self.begin(found, sink)?,
+                    }
+                }
+                State::Inside(marks) => {
+                    if let Some(at) = self.held.find(marks.close) {
+                        self.emit(at, Part::Reasoning, sink)?;
+                        self.mark(marks.close.len(), sink)?;
+                        self.state = State::After(marks);
+                    } else {
+                        let sure = self.held.len() - overlap(&self.held, marks.close);
+                        return self.emit(sure, Part::Reasoning, sink);
+                    }
+                }
+                State::Answer => return self.emit(self.held.len(), Part::Answer, sink),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the held text begins with, white space aside: `None` if that is not decided yet, `Some(None)` if it is none
+    /// of these.
+    #[expect(
+        clippy::option_option,
+        reason = "undecided, decided that none, decided which"
+    )]
+    fn beginning(
+        &self,
+        among: impl Iterator<Item = (&'static str, &'static Marks)>,
+    ) -> Option<Option<(&'static str, &'static Marks)>> {
+        let text = self.held.trim_start();
+        let mut undecided = text.is_empty();
+        for (beginning, marks) in among {
+            if text.starts_with(beginning) {
+                return Some(Some((beginning, marks)));
+            }
+            undecided |= beginning.starts_with(text);
+        }
+        (!undecided).then_some(None)
+    }
+
+    fn begin<E>(
+        &mut self,
+        found: Option<(&'static str, &'static Marks)>,
+        sink: &mut Sink<'_, E>,
+    ) -> Result<(), E> {
+        let Some((beginning, marks)) = found else {
+            self.state = State::Answer;
+            return Ok(());
+        };
+        let space = self.held.len() - self.held.trim_start().len();
+        self.mark(space + beginning.len(), sink)?;
+        self.state = if marks.open.contains(&beginning) {
+            State::Inside(marks)
+        } else {
+            State::Answer
+        };
+        Ok(())
+    }
+
+    /// Hands out the first bytes of what is held, but for control tokens.
+    fn emit<E>(&mut self, end: usize, part: Part, sink: &mut Sink<'_, E>) -> Result<(), E> {
+        let (text, controls) = self.take(end);
+        let mut at = 0;
+        for control in controls.into_iter().chain([end..end]) {
+            if at < control.start {
+                sink(part, &text[at..control.start])?;
+            }
+            at = control.end;
+        }
+        Ok(())
+    }
+
+    /// Hands out the first bytes of what is held, which are a mark.
+    fn mark<E>(&mut self, end: usize, sink: &mut Sink<'_, E>) -> Result<(), E> {
+        let (text, _) = self.take(end);
+        sink(Part::Mark, &text)
+    }
+
+    fn take(&mut self, end: usize) -> (String, Vec<Range<usize>>) {
+        let rest = self.held.split_off(end);
+        let text = std::mem::replace(&mut self.held, rest);
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for control in self.controls.drain(..) {
+            if control.start < end {
+                before.push(control.start..control.end.min(end));
+            } else {
+                after.push(control.start - end..control.end - end);
+            }
+        }
+        self.controls = after;
+        (text, before)
+    }
+}
+
+/// How many bytes at the end of `text` may be the beginning of `word`.
+fn overlap(text: &str, word: &str) -> usize {
+    let most = word.len().min(text.len() + 1) - 1;
+    let fits = |&length: &usize| text.as_bytes().ends_with(&word.as_bytes()[..length]);
+    (1..=most).rev().find(fits).unwrap_or(0)
+}
+
+/// An answer, taken apart and kept.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Answer {
+    written: String,
+    reasoning: String,
+    content: String,
+}
+
+impl Answer {
+    /// Takes the next part.
+    pub fn push(&mut self, part: Part, text: &str) {
+        self.written.push_str(text);
+        match part {
+            Part::Mark => {}
+            Part::Reasoning => self.reasoning.push_str(text),
+            Part::Answer => self.content.push_str(text),
+        }
+    }
+
+    /// The message that it is to this template in later turns: with its reasoning apart where the template has a field
+    /// for that, else as the model wrote it.
+    pub fn message(&self, template: Option<&ChatTemplate>) -> Message {
+        let apart = template.and_then(field).is_some();
+        // Nothing was marked, or the template looks for the marks itself.
+        if !apart || self.written == self.content {
+            return Message::new("assistant", self.written.as_str());
+        }
+        let mut message = Message::new("assistant", self.content.trim_start());
+        let reasoning = self.reasoning.trim();
+        if !reasoning.is_empty() {
+            message.more.insert(FIELDS[0].into(), reasoning.into());
+        }
+        message
+    }
+}
+
+/// What templates call the reasoning of a message; conversations are kept with the first.
+const FIELDS: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
+
+/// The field of a message in which a template wants its reasoning, if it has one.
+pub fn field(template: &ChatTemplate) -> Option<&'static str> {
+    *template.reasoning_field.get_or_init(|| {
+        let text = |extra: Option<&str>| {
+            let mut answer = json!({"role": "assistant", "content": "Yes."});
+            if let Some(field) = extra {
+                answer[field] = "Hm.".into();
+            }
+            let messages = json!([{"role": "user", "content": "Well?"}, answer]);
+            template
+                .render_values(&messages, None, false, &Map::new())
+                .ok()
+        };
+        let without = text(None)?;
+        let seen = |field: &&str| text(Some(field)).is_some_and(|with| with != without);
+        // One that is shown beside tool calls only is named all the same.
+        let named = |field: &&str| *field == FIELDS[0] && template.source().contains(*field);
+        FIELDS
+            .into_iter()
+            .find(seen)
+            .or_else(|| FIELDS.into_iter().find(named))
+    })
+}
+
+/// A message whose reasoning is in the field that the template looks at.
+pub(crate) fn named(message: &Message, field: Option<&'static str>) -> Message {
+    let mut message = message.clone();
+    if let Some(field) = field.filter(|field| *field != FIELDS[0])
+        && !message.more.contains_key(field)
+        && let Some(reasoning) = message.more.shift_remove(FIELDS[0])
+    {
+        message.more.insert(field.into(), reasoning);
+    }
+    message
+}
+
+/// Where in an earlier answer the marks of its reasoning are: at its start, and where that ends.
+pub(crate) fn marks_in(answer: &str) -> Vec<Range<usize>> {
+    let start = answer.len() - answer.trim_start().len();
+    for marks in MARKS {
+        let open = marks
+            .open
+            .iter()
+            .find(|open| answer[start..].starts_with(**open));
+        let after = start + open.map_or(0, |open| open.len());
+        let close = answer[after..].find(marks.close).map(|at| after + at);
+        match (open, close) {
+            (Some(_), Some(close)) => return vec![start..after, close..close + marks.close.len()],
+            (Some(_), None) => return vec![start..after],
+            // The prompt has begun it. What ends other things too is no sign of that.
+            (None, Some(close)) if marks.lead.is_empty() => {
+                return vec![close..close + marks.close.len()];
+            }
+            _ => {}
+        }
+    }
+    Vec::new()
+}
