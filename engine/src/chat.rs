@@ -478,4 +478,49 @@ mod tests {
         talk.reset();
         assert!(talk.messages.is_empty() && !talk.take_back_answer());
     }
+
+    /// Marks of reasoning are the model's own in an answer, and text where a user types them.
+    #[test]
+    fn marks_of_reasoning_stay_control_tokens_in_answers() {
+        let tokens = [
+            "<s>", "</s>", "[THINK]", "[/THINK]", "a", "b", "[", "]", "/",
+        ];
+        let letters = ["T", "H", "I", "N", "K", "u", "s", "e", "r", "t", "n", ":"];
+        let tokens: Vec<&str> = tokens.into_iter().chain(letters).collect();
+        let mut types = vec![1; tokens.len()];
+        types[..4].fill(3);
+        let tokenizer = Tokenizer::new(&Definition {
+            model: "gpt2",
+            pre: Some("gpt-2"),
+            tokens,
+            token_types: types.into(),
+            merges: vec!["a b"],
+            ..Definition::default()
+        })
+        .expect("a valid vocabulary");
+        let format =
+            template("{% for m in messages %}{{ m.content.split('[/THINK]')[-1] }}{% endfor %}");
+        let controls = |role: &str, text: &str| -> Vec<u32> {
+            let ids = format.prompt(&conversation(&[(role, text)]), &tokenizer);
+            let ids = ids.unwrap().ids.into_iter();
+            ids.filter(|&id| id < 4).collect()
+        };
+        // The template finds the mark in the answer, and what follows is kept.
+        assert!(controls("assistant", "[THINK]a[/THINK]b").is_empty());
+        assert_eq!(controls("assistant", "[THINK]a"), [2]);
+        assert!(controls("assistant", "a[THINK]b").is_empty());
+        assert!(controls("user", "[THINK]a").is_empty());
+    }
+
+    #[test]
+    fn tools_and_other_fields_reach_the_template() {
+        let source = "{{ tools }}{{ mode }}{% for m in messages %}{{ m.tool_calls }}{% endfor %}";
+        let saved = r#"{"messages": [{"role": "user", "content": "", "tool_calls": [1]}],
+            "variables": {"mode": "fast"}, "tools": [{"b": 1, "a": 2}]}"#;
+        let talk: Conversation = serde_json::from_str(saved).unwrap();
+        let prompt = template(source).prompt(&talk, &tokenizer(false)).unwrap();
+        assert_eq!(prompt.text, "[{'b': 1, 'a': 2}]fast[1]");
+        let again = serde_json::to_string(&talk).unwrap();
+        assert_eq!(serde_json::from_str::<Conversation>(&again).unwrap(), talk);
+    }
 }

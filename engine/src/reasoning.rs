@@ -334,6 +334,11 @@ impl Answer {
         }
     }
 
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.written.is_empty()
+    }
+
     /// The message that it is to this template in later turns: with its reasoning apart where the template has a field
     /// for that, else as the model wrote it.
     pub fn message(&self, template: Option<&ChatTemplate>) -> Message {
@@ -411,4 +416,248 @@ pub(crate) fn marks_in(answer: &str) -> Vec<Range<usize>> {
         }
     }
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes in: text, or a control token in brackets of its own.
+    enum Piece<'a> {
+        Text(&'a str),
+        Control(&'a str),
+    }
+    use Piece::{Control, Text};
+
+    fn parts(prompt: &str, pieces: &[Piece<'_>]) -> Vec<(Part, String)> {
+        let mut splitter = Splitter::new(prompt);
+        let mut parts: Vec<(Part, String)> = Vec::new();
+        let mut sink = |part: Part, text: &str| -> Result<(), ()> {
+            match parts.last_mut() {
+                Some((last, before)) if *last == part => before.push_str(text),
+                _ => parts.push((part, text.to_owned())),
+            }
+            Ok(())
+        };
+        for piece in pieces {
+            match piece {
+                Text(text) => splitter.text(text, &mut sink),
+                Control(text) => splitter.control(text, &mut sink),
+            }
+            .unwrap();
+        }
+        splitter.finish(&mut sink).unwrap();
+        parts
+    }
+
+    fn expected(parts: &[(Part, &str)]) -> Vec<(Part, String)> {
+        parts
+            .iter()
+            .map(|&(part, text)| (part, text.to_owned()))
+            .collect()
+    }
+
+    use Part::{Answer as Said, Mark, Reasoning};
+
+    #[test]
+    fn marks_in_any_pieces() {
+        let text = " \n<think>\nIs < 2 </thin>k?\n</think>\n\nYes, </think> too.";
+        let whole = expected(&[
+            (Mark, " \n<think>"),
+            (Reasoning, "\nIs < 2 </thin>k?\n"),
+            (Mark, "</think>"),
+            (Said, "\n\nYes, </think> too."),
+        ]);
+        for size in 1..text.len() {
+            let pieces: Vec<Piece<'_>> = text
+                .as_bytes()
+                .chunks(size)
+                .map(|chunk| Text(std::str::from_utf8(chunk).unwrap()))
+                .collect();
+            assert_eq!(parts("assistant\n", &pieces), whole, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn answers_without_reasoning_stay_as_they_are() {
+        for text in [
+            "Yes.",
+            " <b>Yes</b> <think>no</think>",
+            "<thin",
+            "  ",
+            "<think >",
+            "",
+        ] {
+            let said = if text.is_empty() {
+                Vec::new()
+            } else {
+                expected(&[(Said, text)])
+            };
+            assert_eq!(parts("", &[Text(text)]), said);
+        }
+        // Words that only a prompt begins the reasoning with.
+        let text = "Here are my reasoning steps: none.";
+        assert_eq!(parts("", &[Text(text)]), expected(&[(Said, text)]));
+    }
+
+    #[test]
+    fn the_prompt_may_begin_it() {
+        assert_eq!(
+            parts(
+                "<|assistant|><think>\n",
+                &[Text("Hm."), Text("</think>Yes.")]
+            ),
+            expected(&[(Reasoning, "Hm."), (Mark, "</think>"), (Said, "Yes.")])
+        );
+        let prompt = "assistant\nHere are my reasoning steps:\n";
+        assert_eq!(
+            parts(prompt, &[Text("1. No.\n[BEGIN FINAL RESPONSE]\nYes.")]),
+            expected(&[
+                (Reasoning, "1. No.\n"),
+                (Mark, "[BEGIN FINAL RESPONSE]"),
+                (Said, "\nYes.")
+            ])
+        );
+        // It may end it too.
+        let closed = "assistant\n<think>\n\n</think>\n\n";
+        assert_eq!(parts(closed, &[Text("Yes.")]), expected(&[(Said, "Yes.")]));
+        // Cut short.
+        assert_eq!(
+            parts("<think>", &[Text("Hm </th")]),
+            expected(&[(Reasoning, "Hm </th")])
+        );
+    }
+
+    #[test]
+    fn control_tokens_are_marks_or_nothing() {
+        assert_eq!(
+            parts(
+                "",
+                &[
+                    Control("[THINK]"),
+                    Text("Hm."),
+                    Control("[/THINK]"),
+                    Text("Yes."),
+                    Control("</s>")
+                ]
+            ),
+            expected(&[
+                (Mark, "[THINK]"),
+                (Reasoning, "Hm."),
+                (Mark, "[/THINK]"),
+                (Said, "Yes.")
+            ])
+        );
+        assert_eq!(
+            parts(
+                "",
+                &[
+                    Control("<|START_RESPONSE|>"),
+                    Text("Yes."),
+                    Control("<|END_RESPONSE|>")
+                ]
+            ),
+            expected(&[(Mark, "<|START_RESPONSE|>"), (Said, "Yes.")])
+        );
+        assert_eq!(
+            parts(
+                "",
+                &[Control("<a>"), Text("Yes"), Control("<b>"), Text(".")]
+            ),
+            expected(&[(Said, "Yes.")])
+        );
+    }
+
+    /// gpt-oss: a channel for what it thinks, one for what it says. Most of these tokens are shown as text.
+    #[test]
+    fn channels() {
+        let pieces = [
+            Text("<|channel|>"),
+            Text("analysis"),
+            Text("<|message|>"),
+            Text("Hm."),
+            Text("<|end|>"),
+            Text("<|start|>"),
+            Text("assistant"),
+            Text("<|channel|>"),
+            Text("analysis<|message|>So.<|end|><|start|>assistant<|channel|>final"),
+            Text("<|message|>"),
+            Text("Yes."),
+            Control("<|return|>"),
+        ];
+        let parts = parts("<|start|>assistant", &pieces);
+        let only = |wanted: Part| -> String {
+            parts
+                .iter()
+                .filter(|(part, _)| *part == wanted)
+                .map(|(_, text)| text.as_str())
+                .collect()
+        };
+        assert_eq!(only(Reasoning), "Hm.So.");
+        assert_eq!(only(Said), "Yes.");
+        let at_once = [Text("<|channel|>final<|message|>Yes.")];
+        assert_eq!(
+            super::tests::parts("<|start|>assistant", &at_once),
+            expected(&[(Mark, "<|channel|>final<|message|>"), (Said, "Yes.")])
+        );
+    }
+
+    fn answer(text: &str) -> Answer {
+        let mut answer = Answer::default();
+        for (part, text) in parts("", &[Text(text)]) {
+            answer.push(part, &text);
+        }
+        answer
+    }
+
+    #[test]
+    fn earlier_reasoning_as_templates_take_it() {
+        let template = |source: &str| ChatTemplate::new(source, "", "").unwrap();
+        let each = "{% for m in messages %}{{ m.content }}";
+        let apart = template(&format!(
+            "{each}{{{{ m.reasoning_content }}}}{{% endfor %}}"
+        ));
+        let thinking = template(&format!(
+            "{each}{{% if m.thinking %}}({{{{ m.thinking }}}}){{% endif %}}{{% endfor %}}"
+        ));
+        let inline = template(&format!("{each}{{% endfor %}}"));
+        assert_eq!(field(&apart), Some("reasoning_content"));
+        assert_eq!(field(&thinking), Some("thinking"));
+        assert_eq!(field(&inline), None);
+
+        let thought = answer("<think>\nHm.\n</think>\n\nYes.");
+        let message = thought.message(Some(&apart));
+        assert_eq!(message.content, "Yes.");
+        assert_eq!(message.more["reasoning_content"], "Hm.");
+        assert_eq!(named(&message, field(&apart)), message);
+        let renamed = named(&message, field(&thinking));
+        assert_eq!(renamed.more["thinking"], "Hm.");
+        assert!(!renamed.more.contains_key("reasoning_content"));
+        // As it was written where the template knows nothing of it, or does it itself.
+        let written = "<think>\nHm.\n</think>\n\nYes.";
+        assert_eq!(
+            thought.message(Some(&inline)),
+            Message::new("assistant", written)
+        );
+        assert_eq!(thought.message(None), Message::new("assistant", written));
+        // Nothing thought is nothing kept.
+        let blank = answer("<think>\n\n</think>\n\nYes.").message(Some(&apart));
+        assert_eq!(blank, Message::new("assistant", "Yes."));
+        let plain = answer(" Yes. ").message(Some(&apart));
+        assert_eq!(plain, Message::new("assistant", " Yes. "));
+    }
+
+    #[test]
+    fn where_marks_are_in_an_answer() {
+        let found = |text: &str| -> Vec<String> {
+            marks_in(text)
+                .into_iter()
+                .map(|range| text[range].to_owned())
+                .collect()
+        };
+        assert_eq!(found(" <think>a</think>b</think>"), ["<think>", "</think>"]);
+        assert_eq!(found("a</think>b<think>"), ["</think>"]);
+        assert_eq!(found("[THINK]a"), ["[THINK]"]);
+        assert!(found("a <think> <|end|>").is_empty());
+    }
 }

@@ -44,7 +44,7 @@ fn chat_through_a_pipe_prints_only_answers() {
 #[test]
 fn chat_says_what_is_not_as_usual() {
     let plain = Place::with(&Tiny {
-        template: false,
+        template: None,
         ..Tiny::default()
     });
     plain
@@ -138,4 +138,65 @@ fn a_model_that_is_overwritten_ends_the_chat() {
         stderr.contains("tiny.gguf: the file was changed"),
         "{stderr}"
     );
+}
+
+/// A model whose prompt begins the reasoning, and whose template tells what it was given.
+fn thinker() -> Place {
+    Place::with(&Tiny {
+        template: Some(
+            "{% if mode %}{{ raise_exception('mode ' ~ mode ~ ', ' ~ tools | length ~ ' tools') }}{% endif %}\
+             {% for m in messages %}<|im_start|>{{ m.role }}{{ m.content }}{{ m.reasoning_content }}<|im_end|>\
+             {% endfor %}<|im_start|>assistant<think>",
+        ),
+        ..Tiny::default()
+    })
+}
+
+#[test]
+fn reasoning_is_printed_or_left_out() {
+    let place = thinker();
+    let answer = |more: &[&str]| {
+        let assert = place
+            .run("chat", &[&["--temp", "0", "-n", "8"], more].concat())
+            .write_stdin("hello\n")
+            .assert()
+            .success();
+        String::from_utf8_lossy(&assert.get_output().stdout).into_owned()
+    };
+    // The model never ends it, so all of its answer is reasoning.
+    assert!(answer(&[]).len() > 1);
+    assert_eq!(answer(&["--no-reasoning"]), "\n");
+}
+
+#[test]
+fn variables_and_tools_reach_the_template() {
+    let place = thinker();
+    let tools = place.file("tools.json", "[{}, {}]");
+    let told = |more: &[&str], complaint: &'static str| {
+        place
+            .run("chat", more)
+            .write_stdin("hello\n")
+            .assert()
+            .code(1)
+            .stderr(contains(complaint));
+    };
+    told(&["--var", "mode=5", "--tools", &tools], "mode 5, 2 tools");
+    told(
+        &["--var", "mode=a", "--var", "mode=b", "--var", "tools=[1]"],
+        "mode b, 1 tools",
+    );
+    // What a saved conversation says is kept, but for what the command line says.
+    let saved = r#"{"messages": [], "variables": {"mode": "slow"}, "tools": [{}]}"#;
+    let saved = place.file("talk.json", saved);
+    told(&["--load", &saved], "mode slow, 1 tools");
+    told(
+        &["--load", &saved, "--tools", &tools, "--var", "mode=fast"],
+        "mode fast, 2 tools",
+    );
+    told(&["--tools", &saved], "talk.json holds no list of tools");
+    place
+        .run("chat", &["--var", "mode"])
+        .assert()
+        .code(2)
+        .stderr(contains("NAME=VALUE"));
 }

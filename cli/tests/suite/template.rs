@@ -253,7 +253,7 @@ fn template_says_what_is_wrong() {
     let talk = place.file("talk.json", "[]");
     let object = place.file("object.json", "{}");
     let plain = Place::with(&crate::tiny::Tiny {
-        template: false,
+        template: None,
         ..crate::tiny::Tiny::default()
     });
     let plain = plain.model.display().to_string();

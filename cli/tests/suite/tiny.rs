@@ -29,8 +29,8 @@ fn strings(texts: &[String]) -> Array {
 pub struct Tiny {
     /// Positions it says it was trained for.
     pub context: u32,
-    /// Whether it has a chat template.
-    pub template: bool,
+    /// Its chat template, if it has one.
+    pub template: Option<&'static str>,
     /// The licence it states.
     pub licence: Option<&'static str>,
     /// Width of its hidden state; its feed-forwards are twice as wide.
@@ -47,7 +47,7 @@ impl Default for Tiny {
     fn default() -> Tiny {
         Tiny {
             context: 512,
-            template: true,
+            template: Some(TEMPLATE),
             licence: Some("apache-2.0"),
             width: 32,
             weights: TensorType::F32,
@@ -111,8 +111,8 @@ impl Tiny {
         writer.set("tokenizer.ggml.bos_token_id", 1u32);
         writer.set("tokenizer.ggml.eos_token_id", 0u32);
         writer.set("tokenizer.ggml.add_bos_token", false);
-        if self.template {
-            writer.set("tokenizer.chat_template", TEMPLATE);
+        if let Some(template) = self.template {
+            writer.set("tokenizer.chat_template", template);
         }
 
         let mut shapes: Vec<(String, Vec<u64>)> = vec![

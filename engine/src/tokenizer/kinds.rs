@@ -2,7 +2,10 @@
 
 use super::special::Roles;
 use super::vocabulary::Vocabulary;
-use super::{Algorithm, Definition, bpe, pretok, spm, unigram, wordpiece};
+use super::{
+    Algorithm, Definition, bpe, hybrid_dna, plamo2, pretok, rwkv, spm, unigram, whitespace,
+    wordpiece,
+};
 use crate::Error;
 
 /// One kind of tokenizer: the name in `tokenizer.ggml.model`, what it implies, and how it is made.
@@ -33,6 +36,8 @@ struct Defaults {
     clean_spaces: bool,
     /// Every text ends with the separator token.
     ends_with_separator: bool,
+    /// Nothing is put around a text, whatever the file says.
+    bare: bool,
 }
 
 const NOTHING: Defaults = Defaults {
@@ -47,6 +52,7 @@ const NOTHING: Defaults = Defaults {
     space_prefix: false,
     clean_spaces: false,
     ends_with_separator: false,
+    bare: false,
 };
 
 /// All kinds of tokenizers. Adding one is a file and an entry.
@@ -73,6 +79,26 @@ pub static TOKENIZERS: &[TokenizerKind] = &[
             ..NOTHING
         },
         build: bpe::build,
+    },
+    TokenizerKind {
+        model: "hybriddna",
+        description: "byte-level BPE, six bases a token between <dna> and </dna>",
+        defaults: Defaults {
+            bos: Some(11),
+            eos: Some(11),
+            ..NOTHING
+        },
+        build: hybrid_dna::build,
+    },
+    TokenizerKind {
+        model: "whitespace",
+        description: "BPE of the words between white space",
+        defaults: Defaults {
+            bos: Some(11),
+            eos: Some(11),
+            ..NOTHING
+        },
+        build: whitespace::build,
     },
     TokenizerKind {
         model: "gemma4",
@@ -108,6 +134,28 @@ pub static TOKENIZERS: &[TokenizerKind] = &[
         },
         build: unigram::build,
     },
+    TokenizerKind {
+        model: "rwkv",
+        description: "the longest token of a list of byte strings",
+        defaults: Defaults {
+            bare: true,
+            ..NOTHING
+        },
+        build: rwkv::build,
+    },
+    TokenizerKind {
+        model: "plamo2",
+        description: "the best-scored way from the end, with byte fallback",
+        defaults: Defaults {
+            bos: Some(1),
+            eos: Some(2),
+            unknown: Some(0),
+            padding: Some(3),
+            bare: true,
+            ..NOTHING
+        },
+        build: plamo2::build,
+    },
 ];
 
 /// The switches of a vocabulary, from the file or by default.
@@ -129,7 +177,7 @@ pub(super) fn settings(
     warnings: &mut Vec<String>,
 ) -> Settings {
     let defaults = &kind.defaults;
-    let is_bpe = matches!(kind.model, "gpt2" | "gemma4");
+    let is_bpe = matches!(kind.model, "gpt2" | "hybriddna" | "whitespace" | "gemma4");
     let pre = is_bpe.then(|| bpe::pre_tokenizer(definition));
     if is_bpe && kind.model != "gemma4" {
         match definition.pre {
@@ -177,7 +225,10 @@ pub(super) fn settings(
     if pre.is_some_and(|pre| pre.always_bos) || kind.model == "bert" {
         add_bos = true;
     }
-    let add_eos = definition.add_eos.unwrap_or(defaults.add_eos) && kind.model != "bert";
+    let mut add_eos = definition.add_eos.unwrap_or(defaults.add_eos) && kind.model != "bert";
+    if defaults.bare {
+        (add_bos, add_eos) = (false, false);
+    }
     for (add, id, name) in [(add_bos, roles.bos, "bos"), (add_eos, roles.eos, "eos")] {
         if add && id.is_none() {
             warnings.push(format!(

@@ -47,6 +47,18 @@ pub struct Definition<'a> {
     pub strip_accents: Option<bool>,
 }
 
+/// Scores, which some files have as whole numbers.
+fn scores(metadata: &Metadata) -> Result<Cow<'_, [f32]>, KeyError> {
+    let key = "tokenizer.ggml.scores";
+    let error = match metadata.opt_f32s(key) {
+        Ok(scores) => return Ok(scores.unwrap_or_default()),
+        Err(error) => error,
+    };
+    let whole = metadata.opt_i32s(key).map_err(|_| error)?;
+    let whole = whole.unwrap_or_default();
+    Ok(whole.iter().map(|&score| score as f32).collect())
+}
+
 impl<'a> Definition<'a> {
     /// Reads the keys of a file.
     pub fn from_metadata(metadata: &'a Metadata) -> Result<Definition<'a>, Error> {
@@ -79,9 +91,7 @@ impl<'a> Definition<'a> {
             model: metadata.string("tokenizer.ggml.model")?,
             pre: metadata.opt_string("tokenizer.ggml.pre")?,
             tokens: texts("tokens")?,
-            scores: metadata
-                .opt_f32s("tokenizer.ggml.scores")?
-                .unwrap_or_default(),
+            scores: scores(metadata)?,
             token_types: metadata
                 .opt_i32s("tokenizer.ggml.token_type")?
                 .unwrap_or_default(),

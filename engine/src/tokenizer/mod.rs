@@ -10,20 +10,25 @@ use crate::Error;
 
 mod bpe;
 mod clean;
+mod hybrid_dna;
 mod kinds;
 mod load;
 mod merge;
 mod pattern;
 mod pattern_syntax;
+mod plamo2;
 mod pretok;
+mod rwkv;
 mod special;
 mod splitter;
 mod spm;
 mod stream;
+mod trie;
 mod unicode;
 mod unicode_table;
 mod unigram;
 mod vocabulary;
+mod whitespace;
 mod wordpiece;
 mod words;
 
@@ -44,6 +49,14 @@ trait Algorithm: Send + Sync + std::fmt::Debug {
     fn encode(&self, vocabulary: &Vocabulary, text: &str, after_special: bool, out: &mut Vec<u32>);
     /// How the vocabulary's texts are written.
     fn spelling(&self) -> Spelling;
+    /// What a token's text is without what only the file needs.
+    fn shown<'a>(&self, _id: u32, text: &'a str) -> &'a str {
+        text
+    }
+    /// Whether a text that spells a control token becomes that token here, too.
+    fn spells_control_tokens(&self) -> bool {
+        false
+    }
 }
 
 /// How the texts of ordinary tokens are written.
@@ -53,6 +66,10 @@ enum Spelling {
     Escaped,
     /// GPT-2's letters, one for each byte.
     ByteLetters,
+    /// Bytes as Python writes them, of tokens of all kinds.
+    PythonBytes,
+    /// UTF-8 as it is, of tokens of all kinds but bytes.
+    Verbatim,
 }
 
 /// The names that `tokenizer.ggml.pre` may have, those that mean the same together.
@@ -161,17 +178,29 @@ impl Tokenizer {
         if add_special && settings.add_bos {
             out.extend(settings.roles.bos);
         }
+        // Where control tokens are found in texts, a guard keeps them apart.
+        let all_guards = guards;
+        let guards = if self.algorithm.spells_control_tokens() {
+            guards
+        } else {
+            &[]
+        };
+        let cut = |start: usize, most: usize| -> usize {
+            let next = guards.partition_point(|&guard| guard <= start);
+            guards.get(next).map_or(most, |&guard| guard.min(most))
+        };
         let mut after_special = true;
         for fragment in self
             .specials
-            .partition(&self.vocabulary, text, parse_special, guards)
+            .partition(&self.vocabulary, text, parse_special, all_guards)
         {
             match fragment {
                 Fragment::Token(id) => out.push(id),
                 Fragment::Text(mut start, end) => {
                     // Positions are 32 bits wide inside: what is longer is taken in pieces.
                     while start < end {
-                        let stop = text.floor_char_boundary(end.min(start + LONGEST));
+                        let most = end.min(start + LONGEST);
+                        let stop = text.floor_char_boundary(cut(start, most));
                         self.algorithm.encode(
                             &self.vocabulary,
                             &text[start..stop],
@@ -218,19 +247,27 @@ impl Tokenizer {
     /// outside of the vocabulary.
     pub fn piece(&self, id: u32, show_special: bool) -> Cow<'_, [u8]> {
         let kind = self.vocabulary.kind(id);
-        let text = self.text(id);
+        let text = self.algorithm.shown(id, self.text(id));
         if kind.is(Kind::CONTROL.with(Kind::UNKNOWN)) {
             return Cow::Borrowed(if show_special { text.as_bytes() } else { b"" });
+        }
+        let spelling = self.algorithm.spelling();
+        match spelling {
+            Spelling::PythonBytes => return Cow::Owned(rwkv::unescape(text)),
+            Spelling::Verbatim if !kind.is(Kind::BYTE) => return Cow::Borrowed(text.as_bytes()),
+            _ => {}
         }
         if kind.is(Kind::USER_DEFINED) {
             return Cow::Borrowed(text.as_bytes());
         }
         if kind.is(Kind::NORMAL) {
-            return match self.algorithm.spelling() {
+            return match spelling {
                 Spelling::Escaped if text.contains(words::SPACE) => {
                     Cow::Owned(text.replace(words::SPACE, " ").into_bytes())
                 }
-                Spelling::Escaped => Cow::Borrowed(text.as_bytes()),
+                Spelling::Escaped | Spelling::PythonBytes | Spelling::Verbatim => {
+                    Cow::Borrowed(text.as_bytes())
+                }
                 Spelling::ByteLetters => Cow::Owned(from_letters(text)),
             };
         }

@@ -15,4 +15,5 @@ mod real_models;
 mod sessions;
 mod speculation;
 mod templates;
+mod tokenizer_kinds;
 mod tokenizers;

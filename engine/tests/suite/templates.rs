@@ -189,3 +189,43 @@ fn python() {
     }
     assert!(failures.is_empty());
 }
+
+/// The field in which each template wants the reasoning of earlier answers.
+#[test]
+fn fields_of_reasoning() {
+    let field = |folder: &Path, name: &str| {
+        let source =
+            std::fs::read_to_string(folder.join(format!("{name}.jinja"))).expect("a template");
+        let template =
+            ChatTemplate::with_clock(&source, "<s>", "</s>", clock()).expect("a template");
+        gristmill_engine::reasoning::field(&template)
+    };
+    let folder = testdata().join("templates");
+    assert_eq!(field(&folder, "Qwen-Qwen3-0.6B"), Some("reasoning_content"));
+    // It knows nothing of reasoning, or looks for the marks in the text.
+    assert_eq!(field(&folder, "SmolLM2-135M-Instruct"), None);
+    assert_eq!(field(&folder, "HuggingFaceTB-SmolLM3-3B"), None);
+    let Some(folder) = shared("templates") else {
+        return;
+    };
+    for (name, expected) in [
+        ("openai-gpt-oss-120b", Some("thinking")),
+        ("GLM-4.6", Some("reasoning_content")),
+        ("ByteDance-Seed-OSS", Some("reasoning_content")),
+        ("Kimi-K2-Thinking", Some("reasoning_content")),
+        ("MiniMax-M2", Some("reasoning_content")),
+        ("upstage-Solar-Open-100B", Some("reasoning")),
+        ("LFM2.5-8B-A1B", Some("thinking")),
+        (
+            "CohereForAI-c4ai-command-r7b-12-2024-tool_use",
+            Some("reasoning_content"),
+        ),
+        ("google-gemma-4-31B-it", Some("reasoning_content")),
+        ("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B", None),
+        ("NVIDIA-Nemotron-Nano-v2", None),
+        ("mistralai-Ministral-3-14B-Reasoning-2512", None),
+        ("meta-llama-Llama-3.1-8B-Instruct", None),
+    ] {
+        assert_eq!(field(&folder, name), expected, "{name}");
+    }
+}

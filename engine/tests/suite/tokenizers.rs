@@ -60,6 +60,10 @@ fn run(tokenizer: &Tokenizer, cases: &[Value]) -> Vec<(usize, String)> {
         if found != expected {
             differs(format!("ids of {text:?}: {found:?}, expected {expected:?}"));
         }
+        // Cases without a text are about ids alone.
+        if case.get("detok").is_none() {
+            continue;
+        }
         let whole = bytes(case, "detok").unwrap();
         let pieces: Vec<u8> = expected
             .iter()
@@ -87,7 +91,7 @@ fn run_all<'a>(files: impl Iterator<Item = (&'a str, PathBuf, PathBuf)>) {
     let (mut total, mut failures) = (0, Vec::new());
     for (name, vocabulary, cases) in files {
         let cases = lines(&cases);
-        assert!(cases.len() >= 200, "{name} has {} cases", cases.len());
+        assert!(cases.len() >= 100, "{name} has {} cases", cases.len());
         let wrong = run(&open(&vocabulary), &cases);
         let failed: BTreeSet<usize> = wrong.iter().map(|(case, _)| *case).collect();
         let passed = cases.len() - failed.len();
@@ -106,8 +110,20 @@ fn run_all<'a>(files: impl Iterator<Item = (&'a str, PathBuf, PathBuf)>) {
 #[test]
 fn cases_of_the_fresh_clone() {
     let file = |name: &str, ending: &str| testdata().join(format!("{name}.{ending}"));
-    let names = ["llama-spm", "gpt-2", "unigram"].into_iter();
-    run_all(names.map(|name| (name, file(name, "gguf"), file(name, "cases.jsonl"))));
+    let names = [
+        "llama-spm",
+        "gpt-2",
+        "unigram",
+        "rwkv",
+        "plamo2",
+        "whitespace",
+        "hybriddna",
+    ];
+    run_all(
+        names
+            .into_iter()
+            .map(|name| (name, file(name, "gguf"), file(name, "cases.jsonl"))),
+    );
 }
 
 #[test]

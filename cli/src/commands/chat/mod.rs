@@ -2,19 +2,22 @@
 
 mod record;
 mod session;
+mod show;
 mod slash;
 mod terminal;
 
 use crate::catalogue::CATALOGUE;
 use crate::diagnostics::{self, Interrupted, note, usage};
-use crate::options::{EngineArgs, SpeculationArgs, positive};
+use crate::options::{EngineArgs, SpeculationArgs, TemplateArgs, positive, tools_file};
 use crate::render::{self, count};
 use crate::sampling::{self, SamplingArgs};
 use crate::{interrupt, source};
 use anyhow::{Context as _, Result};
 use clap::Args;
+use gristmill_engine::chat::Conversation;
 use gristmill_engine::{Model, StopReason};
-use session::{Ending, OnFull, Session, Settings};
+use session::{Ending, OnFull, Session, Settings, Sink};
+use show::Show;
 use slash::Slash;
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -33,6 +36,12 @@ In a terminal: /help lists the commands of a chat (/system /reset /regen /save /
 Without a terminal: one prompt per line is read from standard input, all in one conversation, and only the \
      answers are printed, each with a newline after it.
 
+What a reasoning model thinks before it answers (between <think> and </think>, or as its family marks it) is dimmed \
+     in a terminal with colour, else printed with its marks; --no-reasoning leaves it out. It stays in the \
+     conversation in the form that the model's template takes it in. --var sets what a template can be told: \
+     enable_thinking=false for Qwen 3 and others, reasoning_effort=high for gpt-oss. Variables and tools are saved \
+     with a conversation.
+
 Control tokens inside of what you type are text. A model without a chat template gets plain \"User:\" and \
      \"Assistant:\" lines, and that is said.
 
@@ -40,6 +49,7 @@ Examples:
   gristmill chat
   gristmill chat model.gguf --system 'You are a poet.' --temp 0.7 --timings
   gristmill chat model.gguf --system 'You edit code.' --lookup
+  gristmill chat qwen3.gguf --var enable_thinking=false
   echo 'What is gravity?' | gristmill chat --temp 0 -n 60")]
 pub struct Chat {
     /// Path, short name or owner/repo[:QUANTIZATION] [default: smollm2-135m-instruct]
@@ -62,6 +72,11 @@ pub struct Chat {
     /// Say after each answer how fast it was
     #[arg(long)]
     timings: bool,
+    /// Leave out what a reasoning model thinks before it answers
+    #[arg(long)]
+    no_reasoning: bool,
+    #[command(flatten)]
+    template: TemplateArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
@@ -75,6 +90,7 @@ impl Chat {
     pub fn run(self) -> Result<()> {
         let sampler = self.sampling.options()?;
         self.engine.more.check()?;
+        let tools = self.template.tools.as_deref().map(tools_file).transpose()?;
         let name = self
             .model
             .clone()
@@ -90,14 +106,17 @@ impl Chat {
             on_full: self.on_full,
             max_tokens: self.tokens,
             sampler,
+            tools,
+            variables: self.template.variables(),
         };
-        let mut session = Session::new(&model, context, self.system.as_deref(), settings)?;
+        let conversation = match &self.load {
+            Some(file) => record::load(file)?,
+            None => Conversation::default(),
+        };
+        let mut session = Session::new(&model, context, conversation, settings)?;
         self.introduce(&model, &session, terminal);
-        if let Some(file) = &self.load {
-            session.take_up(record::load(file)?);
-            if let Some(system) = &self.system {
-                session.set_system(system);
-            }
+        if let Some(system) = &self.system {
+            session.set_system(system);
         }
         interrupt::install()?;
         if terminal {
@@ -148,10 +167,14 @@ impl Chat {
             if line.trim().is_empty() {
                 continue;
             }
-            let ending = session.answer(line, &mut |text| {
-                out.write_all(render::generated(text).as_bytes())?;
-                Ok(out.flush()?)
-            })?;
+            let mut show = Show::new(self.no_reasoning);
+            let answered =
+                session.answer(
+                    line,
+                    &mut |part, text| Ok(show.write(part, text, &mut out)?),
+                );
+            show.end(&mut out)?;
+            let ending = answered?;
             writeln!(out)?;
             out.flush()?;
             self.after(session, &ending);
@@ -209,15 +232,16 @@ impl Chat {
     fn show(
         &self,
         session: &mut Session,
-        answer: impl FnOnce(&mut Session, &mut dyn FnMut(&str) -> Result<()>) -> Result<Ending>,
+        answer: impl FnOnce(&mut Session, &mut Sink<'_>) -> Result<Ending>,
     ) -> Result<()> {
         let mut out = render::output();
+        let mut show = Show::new(self.no_reasoning);
         let mut some = false;
-        let answered = answer(session, &mut |text| {
+        let answered = answer(session, &mut |part, text| {
             some = true;
-            out.write_all(render::generated(text).as_bytes())?;
-            Ok(out.flush()?)
+            Ok(show.write(part, text, &mut out)?)
         });
+        show.end(&mut out)?;
         if some || answered.is_ok() {
             writeln!(out)?;
             out.flush()?;

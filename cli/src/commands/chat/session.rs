@@ -7,8 +7,10 @@ use crate::interrupt;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use gristmill_engine::chat::{ChatFormat, Conversation, Prompt};
+use gristmill_engine::reasoning::{Answer, Part, Splitter};
 use gristmill_engine::sampler::SamplerOptions;
 use gristmill_engine::{Context, Counts, Error, GenerateOptions, Model, StopReason, Timings};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// What to do when a conversation no longer fits into the context.
@@ -28,6 +30,10 @@ pub struct Settings {
     pub max_tokens: Option<usize>,
     /// How tokens are chosen.
     pub sampler: SamplerOptions,
+    /// Tools that the template is told of, in place of a conversation's own.
+    pub tools: Option<Value>,
+    /// Variables of the template, in place of a conversation's own of these names.
+    pub variables: Map<String, Value>,
 }
 
 /// How an answer ended.
@@ -38,6 +44,38 @@ pub struct Ending {
     pub timings: Timings,
     /// What became of guesses, if any are made.
     pub guesses: Option<Counts>,
+}
+
+/// What receives an answer as it comes.
+pub type Sink<'a> = dyn FnMut(Part, &str) -> Result<()> + 'a;
+
+/// An answer that is being generated.
+#[derive(Default)]
+struct Draft {
+    /// Its tokens.
+    ids: Vec<u32>,
+    /// Its text, from the first token on.
+    text: Answer,
+    /// Tells reasoning from the rest; made when the prompt is known.
+    splitter: Option<Splitter>,
+}
+
+impl Draft {
+    /// Takes the next token, or the end of the answer, and hands out what has become certain.
+    fn push(
+        &mut self,
+        sink: &mut Sink<'_>,
+        next: impl FnOnce(&mut Splitter, &mut Sink<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let Some(splitter) = &mut self.splitter else {
+            return Ok(());
+        };
+        let text = &mut self.text;
+        next(splitter, &mut |part, piece| {
+            text.push(part, piece);
+            sink(part, piece)
+        })
+    }
 }
 
 /// A conversation in progress.
@@ -54,22 +92,22 @@ pub struct Session {
 const ROOM: usize = 4;
 
 impl Session {
-    /// A conversation that has not begun.
+    /// A session that takes up this conversation, which may not have begun.
     pub fn new(
         model: &Arc<Model>,
         context: Context,
-        system: Option<&str>,
+        conversation: Conversation,
         settings: Settings,
     ) -> Result<Session> {
-        let mut conversation = Conversation::default();
-        conversation.set_system(system.unwrap_or(""));
-        Ok(Session {
+        let mut session = Session {
             model: Arc::clone(model),
             context,
             format: model.chat_template()?.into(),
-            conversation,
+            conversation: Conversation::default(),
             settings,
-        })
+        };
+        session.take_up(conversation);
+        Ok(session)
     }
 
     /// The context it takes place in.
@@ -101,15 +139,18 @@ impl Session {
     /// Takes up another conversation.
     pub fn take_up(&mut self, conversation: Conversation) {
         self.conversation = conversation;
+        let Settings {
+            tools, variables, ..
+        } = &self.settings;
+        if tools.is_some() {
+            self.conversation.tools.clone_from(tools);
+        }
+        self.conversation.variables.extend(variables.clone());
         self.context.reset();
     }
 
     /// Answers a message. The text goes to `sink` as it comes.
-    pub fn answer(
-        &mut self,
-        text: String,
-        sink: &mut dyn FnMut(&str) -> Result<()>,
-    ) -> Result<Ending> {
+    pub fn answer(&mut self, text: String, sink: &mut Sink<'_>) -> Result<Ending> {
         self.conversation.push("user", text);
         let answered = self.complete(sink);
         // A message that could not be answered at all is not part of the conversation.
@@ -122,7 +163,7 @@ impl Session {
     }
 
     /// Answers the last message again.
-    pub fn answer_again(&mut self, sink: &mut dyn FnMut(&str) -> Result<()>) -> Result<Ending> {
+    pub fn answer_again(&mut self, sink: &mut Sink<'_>) -> Result<Ending> {
         let before = self.conversation.clone();
         if !self.conversation.take_back_answer() {
             bail!("there is no message to answer again");
@@ -135,21 +176,28 @@ impl Session {
     }
 
     /// Answers the last message, which is the user's.
-    fn complete(&mut self, sink: &mut dyn FnMut(&str) -> Result<()>) -> Result<Ending> {
-        let (mut answer, mut answer_ids) = (String::new(), Vec::new());
+    fn complete(&mut self, sink: &mut Sink<'_>) -> Result<Ending> {
+        let mut answer = Draft::default();
         let (mut timings, mut guesses) = (Timings::default(), None);
         let outcome = loop {
             let spent = (&mut timings, &mut guesses);
-            match self.stretch(&mut answer, &mut answer_ids, spent, sink) {
+            match self.stretch(&mut answer, spent, sink) {
                 Ok(StopReason::ContextFull)
                     if self.settings.on_full == OnFull::Drop && self.drop_oldest() => {}
                 outcome => break outcome,
             }
         };
+        let ended = answer.push(sink, |splitter, sink| splitter.finish(sink));
         // An empty answer is one too: roles have to alternate.
-        if !answer.is_empty() || outcome.is_ok() {
-            self.conversation.push("assistant", answer);
+        if !answer.text.is_empty() || outcome.is_ok() {
+            let template = match &self.format {
+                ChatFormat::Template(template) => Some(template),
+                ChatFormat::Plain => None,
+            };
+            let message = answer.text.message(template);
+            self.conversation.messages.push(message);
         }
+        let outcome = outcome.and_then(|reason| ended.map(|()| reason));
         Ok(Ending {
             reason: outcome?,
             timings,
@@ -160,16 +208,21 @@ impl Session {
     /// Generates until something ends it. What has been generated already is fed as the answer's beginning.
     fn stretch(
         &mut self,
-        answer: &mut String,
-        answer_ids: &mut Vec<u32>,
+        answer: &mut Draft,
         (timings, guesses): (&mut Timings, &mut Option<Counts>),
-        sink: &mut dyn FnMut(&str) -> Result<()>,
+        sink: &mut Sink<'_>,
     ) -> Result<StopReason> {
+        let model = Arc::clone(&self.model);
+        let tokenizer = model.tokenizer()?;
         let (ids, stop) = loop {
-            let Prompt { mut ids, stop, .. } = self
-                .format
-                .prompt(&self.conversation, self.model.tokenizer()?)?;
-            ids.extend_from_slice(answer_ids);
+            let Prompt {
+                mut ids,
+                stop,
+                text,
+                ..
+            } = self.format.prompt(&self.conversation, tokenizer)?;
+            answer.splitter.get_or_insert_with(|| Splitter::new(&text));
+            ids.extend_from_slice(&answer.ids);
             let capacity = self.context.capacity();
             let wanted = match self.settings.on_full {
                 OnFull::Stop => ids.len() + 1,
@@ -194,7 +247,7 @@ impl Session {
         let left = self
             .settings
             .max_tokens
-            .map(|most| most.saturating_sub(answer_ids.len()));
+            .map(|most| most.saturating_sub(answer.ids.len()));
         let options = GenerateOptions {
             max_tokens: left,
             stop,
@@ -209,11 +262,14 @@ impl Session {
                 Err(Error::Stopped) => return Ok(StopReason::Interrupt),
                 Err(error) => return Err(error.into()),
             };
-            answer_ids.push(piece.id);
-            if !piece.text.is_empty() {
-                answer.push_str(&piece.text);
-                sink(&piece.text)?;
-            }
+            answer.ids.push(piece.id);
+            answer.push(sink, |splitter, sink| {
+                splitter.text(&piece.text, sink)?;
+                if tokenizer.is_control(piece.id) {
+                    splitter.control(tokenizer.text(piece.id), sink)?;
+                }
+                Ok(())
+            })?;
         }
         let new = generation.timings();
         timings.prompt_tokens += new.prompt_tokens;
