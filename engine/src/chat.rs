@@ -288,7 +288,7 @@ fn guard_value(value: &mut Value, spellings: &Spellings, answer: bool, guard: ch
             let spared = if answer {
                 reasoning::marks_in(text)
             } else {
-                Vec::new()
+                Default::default()
             };
             *text = guard_text(text, spellings, &spared, guard);
         }

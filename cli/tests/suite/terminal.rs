@@ -31,6 +31,10 @@ impl Screen {
 
     /// A chat with this model, which may lie elsewhere.
     pub fn of(folder: TempDir, model: &Path, arguments: &str) -> Screen {
+        Screen::with_colour(folder, model, arguments, false)
+    }
+
+    fn with_colour(folder: TempDir, model: &Path, arguments: &str, colour: bool) -> Screen {
         let (terminal, program_side) = pty_process::blocking::open().unwrap();
         terminal.resize(pty_process::Size::new(24, 80)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_gristmill"))
@@ -40,7 +44,7 @@ impl Screen {
             .env("GRISTMILL_CACHE", folder.path())
             .env("HOME", folder.path())
             .env("XDG_STATE_HOME", folder.path())
-            .env("NO_COLOR", "1")
+            .env("NO_COLOR", if colour { "" } else { "1" })
             .env("TERM", "xterm")
             .spawn(program_side)
             .unwrap();
@@ -199,4 +203,35 @@ fn ctrl_c_stops_the_answer_and_keeps_the_chat() {
     screen.press("\x03");
     screen.wait_for("Ctrl-D leaves");
     screen.leave();
+}
+
+/// A model whose prompt begins the reasoning: all of its answer is that.
+#[test]
+fn reasoning_is_dimmed() {
+    let tiny = Tiny {
+        template: Some("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}<think>"),
+        ..Tiny::default()
+    };
+    let open = |arguments: &str, colour: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let model = tiny.write(folder.path());
+        let arguments = format!("-t 1 -n 30 --temp 0 --timings --logit-bias 0=-inf {arguments}");
+        let mut screen = Screen::with_colour(folder, &model, arguments.trim_end(), colour);
+        screen.wait_for("> ");
+        screen.press("hello\r");
+        screen.wait_for("[?2004l");
+        let start = screen.seen;
+        screen.wait_for("30 new tokens");
+        let shown = screen.shown.lock().unwrap()[start..screen.seen].to_owned();
+        screen.leave();
+        shown
+    };
+    let dimmed = open("", true);
+    let (before, answer) = dimmed.split_once("\x1b[2m").unwrap();
+    assert!(before.trim().is_empty(), "{dimmed:?}");
+    assert!(answer.contains("\x1b[0m"), "{dimmed:?}");
+    assert!(!open("", false).contains("\x1b[2m"));
+    let hidden = open("--no-reasoning", true);
+    let answer = &hidden[..hidden.find("30 new").unwrap()];
+    assert!(!answer.contains("\x1b[2m"), "{hidden:?}");
 }

@@ -5,9 +5,12 @@
 
 use std::ops::Range;
 
-use serde_json::{Map, json};
+mod history;
+mod marks;
 
-use crate::template::{ChatTemplate, Message};
+pub use history::{Answer, field};
+pub(crate) use history::{marks_in, named};
+pub use marks::{MARKS, Marks};
 
 /// What a piece of an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,112 +21,6 @@ pub enum Part {
     Reasoning,
     /// What it says.
     Answer,
-}
-
-/// How a family of models marks its reasoning.
-#[derive(Debug)]
-pub struct Marks {
-    /// What it begins with, at the start of an answer. A template's prompt may end with it too.
-    open: &'static [&'static str],
-    /// What it ends with.
-    close: &'static str,
-    /// What may stand between it and the answer.
-    lead: &'static [&'static str],
-    /// Only a prompt begins it: in an answer these words mean themselves.
-    by_prompt: bool,
-}
-
-const TAGS: Marks = Marks {
-    open: &[],
-    close: "",
-    lead: &[],
-    by_prompt: false,
-};
-
-/// All known marks.
-pub static MARKS: &[Marks] = &[
-    Marks {
-        open: &["<think>"],
-        close: "</think>",
-        ..TAGS
-    },
-    Marks {
-        open: &["<thinking>"],
-        close: "</thinking>",
-        ..TAGS
-    },
-    // Seed-OSS
-    Marks {
-        open: &["<seed:think>"],
-        close: "</seed:think>",
-        ..TAGS
-    },
-    // Magistral, Ministral
-    Marks {
-        open: &["[THINK]"],
-        close: "[/THINK]",
-        ..TAGS
-    },
-    // Command A and R7B
-    Marks {
-        open: &["<|START_THINKING|>"],
-        close: "<|END_THINKING|>",
-        lead: &["<|START_RESPONSE|>"],
-        ..TAGS
-    },
-    // Apertus
-    Marks {
-        open: &["<|inner_prefix|>"],
-        close: "<|inner_suffix|>",
-        ..TAGS
-    },
-    // Gemma 4
-    Marks {
-        open: &["<|channel>thought"],
-        close: "<channel|>",
-        ..TAGS
-    },
-    // Kimi K3
-    Marks {
-        open: &["<|open|>think<|sep|>"],
-        close: "<|close|>think<|sep|>",
-        lead: &["<|open|>response<|sep|>"],
-        ..TAGS
-    },
-    // Harmony: gpt-oss
-    Marks {
-        open: &[
-            "<|channel|>analysis<|message|>",
-            "<|start|>assistant<|channel|>analysis<|message|>",
-        ],
-        close: "<|end|>",
-        lead: &[
-            "<|channel|>final<|message|>",
-            "<|start|>assistant<|channel|>final<|message|>",
-        ],
-        ..TAGS
-    },
-    // Solar Open
-    Marks {
-        open: &["<|think|>"],
-        close: "<|end|>",
-        lead: &["<|content|>", "<|begin|>assistant<|content|>"],
-        ..TAGS
-    },
-    // Apriel
-    Marks {
-        open: &["Here are my reasoning steps:"],
-        close: "[BEGIN FINAL RESPONSE]",
-        by_prompt: true,
-        ..TAGS
-    },
-];
-
-impl Marks {
-    /// What may begin it, with what follows right after it.
-    fn beginnings(&self) -> impl Iterator<Item = &'static str> {
-        self.open.iter().chain(self.lead).copied()
-    }
 }
 
 /// What receives the parts of an answer.
@@ -277,7 +174,7 @@ impl Splitter {
     fn emit<E>(&mut self, end: usize, part: Part, sink: &mut Sink<'_, E>) -> Result<(), E> {
         let (text, controls) = self.take(end);
         let mut at = 0;
-        for control in controls.into_iter().chain([end..end]) {
+        for control in controls.into_iter().chain(std::iter::once(end..end)) {
             if at < control.start {
                 sink(part, &text[at..control.start])?;
             }
@@ -313,109 +210,6 @@ fn overlap(text: &str, word: &str) -> usize {
     let most = word.len().min(text.len() + 1) - 1;
     let fits = |&length: &usize| text.as_bytes().ends_with(&word.as_bytes()[..length]);
     (1..=most).rev().find(fits).unwrap_or(0)
-}
-
-/// An answer, taken apart and kept.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Answer {
-    written: String,
-    reasoning: String,
-    content: String,
-}
-
-impl Answer {
-    /// Takes the next part.
-    pub fn push(&mut self, part: Part, text: &str) {
-        self.written.push_str(text);
-        match part {
-            Part::Mark => {}
-            Part::Reasoning => self.reasoning.push_str(text),
-            Part::Answer => self.content.push_str(text),
-        }
-    }
-
-    /// Whether nothing was written.
-    pub fn is_empty(&self) -> bool {
-        self.written.is_empty()
-    }
-
-    /// The message that it is to this template in later turns: with its reasoning apart where the template has a field
-    /// for that, else as the model wrote it.
-    pub fn message(&self, template: Option<&ChatTemplate>) -> Message {
-        let apart = template.and_then(field).is_some();
-        // Nothing was marked, or the template looks for the marks itself.
-        if !apart || self.written == self.content {
-            return Message::new("assistant", self.written.as_str());
-        }
-        let mut message = Message::new("assistant", self.content.trim_start());
-        let reasoning = self.reasoning.trim();
-        if !reasoning.is_empty() {
-            message.more.insert(FIELDS[0].into(), reasoning.into());
-        }
-        message
-    }
-}
-
-/// What templates call the reasoning of a message; conversations are kept with the first.
-const FIELDS: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
-
-/// The field of a message in which a template wants its reasoning, if it has one.
-pub fn field(template: &ChatTemplate) -> Option<&'static str> {
-    *template.reasoning_field.get_or_init(|| {
-        let text = |extra: Option<&str>| {
-            let mut answer = json!({"role": "assistant", "content": "Yes."});
-            if let Some(field) = extra {
-                answer[field] = "Hm.".into();
-            }
-            let messages = json!([{"role": "user", "content": "Well?"}, answer]);
-            template
-                .render_values(&messages, None, false, &Map::new())
-                .ok()
-        };
-        let without = text(None)?;
-        let seen = |field: &&str| text(Some(field)).is_some_and(|with| with != without);
-        // One that is shown beside tool calls only is named all the same.
-        let named = |field: &&str| *field == FIELDS[0] && template.source().contains(*field);
-        FIELDS
-            .into_iter()
-            .find(seen)
-            .or_else(|| FIELDS.into_iter().find(named))
-    })
-}
-
-/// A message whose reasoning is in the field that the template looks at.
-pub(crate) fn named(message: &Message, field: Option<&'static str>) -> Message {
-    let mut message = message.clone();
-    if let Some(field) = field.filter(|field| *field != FIELDS[0])
-        && !message.more.contains_key(field)
-        && let Some(reasoning) = message.more.shift_remove(FIELDS[0])
-    {
-        message.more.insert(field.into(), reasoning);
-    }
-    message
-}
-
-/// Where in an earlier answer the marks of its reasoning are: at its start, and where that ends.
-pub(crate) fn marks_in(answer: &str) -> Vec<Range<usize>> {
-    let start = answer.len() - answer.trim_start().len();
-    for marks in MARKS {
-        let open = marks
-            .open
-            .iter()
-            .find(|open| answer[start..].starts_with(**open));
-        let after = start + open.map_or(0, |open| open.len());
-        let close = answer[after..].find(marks.close).map(|at| after + at);
-        match (open, close) {
-            (Some(_), Some(close)) => return vec![start..after, close..close + marks.close.len()],
-            (Some(_), None) => return vec![start..after],
-            // The prompt has begun it. What ends other things too is no sign of that.
-            (None, Some(close)) if marks.lead.is_empty() => {
-                return vec![close..close + marks.close.len()];
-            }
-            _ => {}
-        }
-    }
-    Vec::new()
 }
 
 #[cfg(test)]
@@ -600,64 +394,5 @@ mod tests {
             super::tests::parts("<|start|>assistant", &at_once),
             expected(&[(Mark, "<|channel|>final<|message|>"), (Said, "Yes.")])
         );
-    }
-
-    fn answer(text: &str) -> Answer {
-        let mut answer = Answer::default();
-        for (part, text) in parts("", &[Text(text)]) {
-            answer.push(part, &text);
-        }
-        answer
-    }
-
-    #[test]
-    fn earlier_reasoning_as_templates_take_it() {
-        let template = |source: &str| ChatTemplate::new(source, "", "").unwrap();
-        let each = "{% for m in messages %}{{ m.content }}";
-        let apart = template(&format!(
-            "{each}{{{{ m.reasoning_content }}}}{{% endfor %}}"
-        ));
-        let thinking = template(&format!(
-            "{each}{{% if m.thinking %}}({{{{ m.thinking }}}}){{% endif %}}{{% endfor %}}"
-        ));
-        let inline = template(&format!("{each}{{% endfor %}}"));
-        assert_eq!(field(&apart), Some("reasoning_content"));
-        assert_eq!(field(&thinking), Some("thinking"));
-        assert_eq!(field(&inline), None);
-
-        let thought = answer("<think>\nHm.\n</think>\n\nYes.");
-        let message = thought.message(Some(&apart));
-        assert_eq!(message.content, "Yes.");
-        assert_eq!(message.more["reasoning_content"], "Hm.");
-        assert_eq!(named(&message, field(&apart)), message);
-        let renamed = named(&message, field(&thinking));
-        assert_eq!(renamed.more["thinking"], "Hm.");
-        assert!(!renamed.more.contains_key("reasoning_content"));
-        // As it was written where the template knows nothing of it, or does it itself.
-        let written = "<think>\nHm.\n</think>\n\nYes.";
-        assert_eq!(
-            thought.message(Some(&inline)),
-            Message::new("assistant", written)
-        );
-        assert_eq!(thought.message(None), Message::new("assistant", written));
-        // Nothing thought is nothing kept.
-        let blank = answer("<think>\n\n</think>\n\nYes.").message(Some(&apart));
-        assert_eq!(blank, Message::new("assistant", "Yes."));
-        let plain = answer(" Yes. ").message(Some(&apart));
-        assert_eq!(plain, Message::new("assistant", " Yes. "));
-    }
-
-    #[test]
-    fn where_marks_are_in_an_answer() {
-        let found = |text: &str| -> Vec<String> {
-            marks_in(text)
-                .into_iter()
-                .map(|range| text[range].to_owned())
-                .collect()
-        };
-        assert_eq!(found(" <think>a</think>b</think>"), ["<think>", "</think>"]);
-        assert_eq!(found("a</think>b<think>"), ["</think>"]);
-        assert_eq!(found("[THINK]a"), ["[THINK]"]);
-        assert!(found("a <think> <|end|>").is_empty());
     }
 }
