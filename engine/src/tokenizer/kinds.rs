@@ -82,7 +82,7 @@ pub static TOKENIZERS: &[TokenizerKind] = &[
     },
     TokenizerKind {
         model: "hybriddna",
-        description: "byte-level BPE, six bases a token between <dna> and </dna>",
+        description: "byte-level BPE, and six bases of DNA a token",
         defaults: Defaults {
             bos: Some(11),
             eos: Some(11),
