@@ -40,14 +40,19 @@ fn plain(name: &str) -> String {
     name.to_ascii_lowercase().replace(['-', '_'], "")
 }
 
+/// The best instruction set that this CPU has.
+pub(crate) fn best() -> Ready {
+    let ready = ISAS.iter().rev().find_map(|isa| isa.ready());
+    ready.expect("the scalar set is always there")
+}
+
 /// The instruction set named `asked`, or else by the environment variable `GRISTMILL_ISA`, or else the best.
 pub fn choose(asked: Option<&str>) -> Result<Ready, Error> {
     let environment = forced();
-    let best = || ISAS.iter().rev().find_map(|isa| isa.ready());
     let name = match asked.or(environment.as_deref()) {
         Some(name) if !name.eq_ignore_ascii_case("auto") => name,
         // The scalar set is always there.
-        _ => best().map_or("scalar", |ready| ready.isa().name),
+        _ => best().isa().name,
     };
     let by = if asked.is_some() {
         "instruction set"

@@ -92,7 +92,7 @@ pub fn product(
                     let range = from / elements * size..(from + depth) / elements * size;
                     let each = bytes.chunks_exact(weights.row_bytes());
                     for (bytes, row) in each.zip(rows.chunks_exact_mut(depth)) {
-                        (weights.quant().dequantize)(&bytes[range.clone()], row);
+                        weights.quant().dequantize(&bytes[range.clone()], row);
                     }
                     let rows = Rows {
                         data: &*rows,

@@ -3,72 +3,101 @@
 
 /// Fills the module that calls it with `NEEDS` and `KERNELS` of an instruction set: the features of the CPU (each by its
 /// maker's name and by the compiler's), what multiplies in the dots, the tiles for many columns (for a type the first that takes
-/// it), and the ceiling.
+/// it), and the ceiling. A set that would have the same code as another takes that one's functions, which are compiled once:
+/// those that unpack (`unpack_of`), or all but tiles and ceiling (`dots_of`).
 macro_rules! kernels {
+    ($arch:ident $features:tt, multiply: $multiply:ty, tiles: $tiles:tt, peak: $peak:expr,) => {
+        crate::isa::set::kernels! {
+            @own $arch $features, $multiply,
+            unpack: |quant| crate::isa::set::by_layout!(quant, unpack as crate::isa::UnpackUnit),
+            tiles: $tiles, peak: $peak,
+        }
+        crate::isa::set::unpack! { $arch $features }
+    };
     (
-        $arch:ident [$($name:literal $feature:tt),+],
-        multiply: $multiply:ty,
-        tiles: [$($tile:ident {
-            takes: $takes:expr,
-            rows: $rows:expr,
-            columns: $columns:expr,
-            order: $order:expr,
-            pack: $pack:expr,
-            run: $run:expr,
-        }),+],
-        peak: $peak:expr,
+        $arch:ident $features:tt, multiply: $multiply:ty, unpack_of: $like:ident, tiles: $tiles:tt, peak: $peak:expr,
+    ) => {
+        crate::isa::set::kernels! {
+            @own $arch $features, $multiply, unpack: super::$like::KERNELS.unpack, tiles: $tiles, peak: $peak,
+        }
+    };
+    ($arch:ident $features:tt, dots_of: $like:ident, tiles: $tiles:tt, peak: $peak:expr,) => {
+        crate::isa::set::needs! { $arch $features }
+        crate::isa::set::tiles! { $features $tiles }
+
+        pub(super) const KERNELS: crate::isa::Kernels = crate::isa::Kernels {
+            tile,
+            peak: $peak,
+            ..super::$like::KERNELS
+        };
+    };
+    (
+        @own $arch:ident [$($name:literal $feature:tt),+], $multiply:ty,
+        unpack: $unpack:expr, tiles: $tiles:tt, peak: $peak:expr,
     ) => {
         use crate::isa::$arch::layouts::{self, Layout};
         use crate::isa::$arch::dot;
-        use crate::isa::{
-            Columns, DotRows, Kernels, Rounded, Slab, SlabBuffers, SlabRows, Tile, TileColumns, UnpackUnit, Unpacked,
-        };
 
-        crate::isa::set::functions_of_types! {
-            $arch [$($name $feature),+], multiply: $multiply,
-        }
+        crate::isa::set::needs! { $arch [$($name $feature),+] }
+        crate::isa::set::rows! { $arch [$($name $feature),+], $multiply }
+        crate::isa::set::tiles! { [$($name $feature),+] $tiles }
 
-        pub(super) const KERNELS: Kernels = Kernels {
+        pub(super) const KERNELS: crate::isa::Kernels = crate::isa::Kernels {
             round,
-            dot: |quant| crate::isa::set::by_layout!(quant, rows as DotRows),
+            dot: |quant| crate::isa::set::by_layout!(quant, rows as crate::isa::DotRows),
             dot_unpacked,
-            unpack: |quant| crate::isa::set::by_layout!(quant, unpack as UnpackUnit),
-            tile: |format| match format {
-                $(format if ($takes)(format) => Some($tile::TILE),)+
-                _ => None,
-            },
+            unpack: $unpack,
+            tile,
             peak: $peak,
         };
 
         $(#[target_feature(enable = $feature)])+
-        unsafe fn round(x: &[f32], to: &mut Rounded) {
+        unsafe fn round(x: &[f32], to: &mut crate::isa::Rounded) {
             crate::isa::scalar::round(x, to);
         }
 
         $(#[target_feature(enable = $feature)])+
-        unsafe fn dot_unpacked(row: &Unpacked<'_>, x: &Columns<'_>, out: &mut [f32]) {
+        unsafe fn dot_unpacked(
+            row: &crate::isa::Unpacked<'_>,
+            x: &crate::isa::Columns<'_>,
+            out: &mut [f32],
+        ) {
             crate::isa::scalar::dot_unpacked(row, x, out)
-        }
-
-        crate::isa::set::tiles! {
-            $arch [$($feature),+], $($tile $rows, $columns, $order, $pack, $run;)+
         }
     };
 }
 
-/// A module for each tile of a set, with its `TILE`.
+/// `tile`, see [`crate::isa::Kernels::tile`], and a module for each tile of a set, with its `TILE`.
 macro_rules! tiles {
-    ($arch:ident $features:tt, $tile:ident $rows:expr, $columns:expr, $order:expr, $pack:expr, $run:expr; $($rest:tt)*) => {
-        crate::isa::set::tile! { $features, $tile $rows, $columns, $order, $pack, $run }
-        crate::isa::set::tiles! { $arch $features, $($rest)* }
+    ($features:tt [$($tile:ident {
+        takes: $takes:expr,
+        rows: $rows:expr,
+        columns: $columns:expr,
+        order: $order:expr,
+        pack: $pack:expr,
+        run: $run:expr,
+    }),+]) => {
+        fn tile(format: &crate::quant::Codes) -> Option<crate::isa::Tile> {
+            match format {
+                $(format if ($takes)(format) => Some($tile::TILE),)+
+                _ => None,
+            }
+        }
+
+        crate::isa::set::tiles! { @each $features $($tile $rows, $columns, $order, $pack, $run;)+ }
     };
-    ($arch:ident $features:tt,) => {};
+    (@each $features:tt $tile:ident $rows:expr, $columns:expr, $order:expr, $pack:expr, $run:expr; $($rest:tt)*) => {
+        crate::isa::set::tile! { $features, $tile $rows, $columns, $order, $pack, $run }
+        crate::isa::set::tiles! { @each $features $($rest)* }
+    };
+    (@each $features:tt) => {};
 }
 
 macro_rules! tile {
-    ([$($feature:tt),+], $tile:ident $rows:expr, $columns:expr, $order:expr, $pack:expr, $run:expr) => {
+    ([$($name:literal $feature:tt),+], $tile:ident $rows:expr, $columns:expr, $order:expr, $pack:expr, $run:expr) => {
         mod $tile {
             use super::*;
+            use crate::isa::{Slab, SlabBuffers, SlabRows, Tile, TileColumns};
 
             pub const TILE: Tile = Tile {
                 rows: $rows,
@@ -93,15 +122,19 @@ macro_rules! tile {
     };
 }
 
-/// Fills the module that calls it with `NEEDS`, and with what each type's layout (`Layout` of that module) is compiled to:
-/// `rows`, a [`crate::isa::DotRows`], and `unpack`, a [`crate::isa::UnpackUnit`].
-macro_rules! functions_of_types {
-    ($arch:ident [$($name:literal $feature:tt),+], multiply: $multiply:ty,) => {
+/// `NEEDS`: the features of the CPU.
+macro_rules! needs {
+    ($arch:ident [$($name:literal $feature:tt),+]) => {
         const NEEDS: &[crate::isa::Feature] = &[$(crate::isa::Feature {
             name: $name,
             detect: || crate::isa::$arch::has!($feature),
         }),+];
+    };
+}
 
+/// `rows`, a [`crate::isa::DotRows`] for each type's layout (`Layout` of the module that calls it).
+macro_rules! rows {
+    ($arch:ident [$($name:literal $feature:tt),+], $multiply:ty) => {
         $(#[target_feature(enable = $feature)])+
         unsafe fn rows<L: Layout>(
             weights: &[u8],
@@ -112,7 +145,12 @@ macro_rules! functions_of_types {
             // SAFETY: these features are what it asks for; lengths are the caller's.
             unsafe { crate::isa::$arch::dot::rows::<$multiply, L>(weights, row_bytes, x, out) }
         }
+    };
+}
 
+/// `unpack`, a [`crate::isa::UnpackUnit`] for each type's layout.
+macro_rules! unpack {
+    ($arch:ident [$($name:literal $feature:tt),+]) => {
         $(#[target_feature(enable = $feature)])+
         unsafe fn unpack<L: Layout>(
             blocks: &[u8],
@@ -143,4 +181,4 @@ macro_rules! by_layout {
     };
 }
 
-pub(super) use {by_layout, functions_of_types, kernels, tile, tiles};
+pub(super) use {by_layout, kernels, needs, rows, tile, tiles, unpack};

@@ -7,12 +7,12 @@ use half::{bf16, f16};
 use super::{QuantType, Quantize};
 
 /// IEEE single precision.
-pub static F32: QuantType = plain(0, "F32", 4, Some(quantize_f32), |b, out| {
+pub static F32: QuantType = plain(0, "F32", 4, Some(quantize_f32), |_, b, out| {
     convert(b, out, f32::from_le_bytes)
 });
 
 /// IEEE half precision.
-pub static F16: QuantType = plain(1, "F16", 2, Some(quantize_f16), |b, out| {
+pub static F16: QuantType = plain(1, "F16", 2, Some(quantize_f16), |_, b, out| {
     // By runs, which the CPU's own conversion takes eight at a time.
     let mut halves = [f16::ZERO; 64];
     for (bytes, out) in b.chunks(128).zip(out.chunks_mut(64)) {
@@ -25,32 +25,32 @@ pub static F16: QuantType = plain(1, "F16", 2, Some(quantize_f16), |b, out| {
 });
 
 /// 8-bit integers.
-pub static I8: QuantType = plain(24, "I8", 1, None, |b, out| {
+pub static I8: QuantType = plain(24, "I8", 1, None, |_, b, out| {
     convert(b, out, |b| i8::from_le_bytes(b) as f32)
 });
 
 /// 16-bit integers.
-pub static I16: QuantType = plain(25, "I16", 2, None, |b, out| {
+pub static I16: QuantType = plain(25, "I16", 2, None, |_, b, out| {
     convert(b, out, |b| i16::from_le_bytes(b) as f32)
 });
 
 /// 32-bit integers, to the nearest float.
-pub static I32: QuantType = plain(26, "I32", 4, None, |b, out| {
+pub static I32: QuantType = plain(26, "I32", 4, None, |_, b, out| {
     convert(b, out, |b| i32::from_le_bytes(b) as f32)
 });
 
 /// 64-bit integers, to the nearest float.
-pub static I64: QuantType = plain(27, "I64", 8, None, |b, out| {
+pub static I64: QuantType = plain(27, "I64", 8, None, |_, b, out| {
     convert(b, out, |b| i64::from_le_bytes(b) as f32)
 });
 
 /// IEEE double precision, to the nearest single.
-pub static F64: QuantType = plain(28, "F64", 8, Some(quantize_f64), |b, out| {
+pub static F64: QuantType = plain(28, "F64", 8, Some(quantize_f64), |_, b, out| {
     convert(b, out, |b| f64::from_le_bytes(b) as f32)
 });
 
 /// The upper half of single precision.
-pub static BF16: QuantType = plain(30, "BF16", 2, Some(quantize_bf16), |b, out| {
+pub static BF16: QuantType = plain(30, "BF16", 2, Some(quantize_bf16), |_, b, out| {
     convert(b, out, |b| bf16::from_le_bytes(b).to_f32())
 });
 
@@ -59,7 +59,7 @@ const fn plain(
     name: &'static str,
     block_bytes: usize,
     quantize: Option<Quantize>,
-    dequantize: fn(&[u8], &mut [f32]),
+    dequantize: fn(&QuantType, &[u8], &mut [f32]),
 ) -> QuantType {
     QuantType {
         id,

@@ -39,11 +39,11 @@ pub mod tq1_0;
 pub mod tq2_0;
 pub(crate) mod vectors;
 
-use std::marker::PhantomData;
-
 use half::f16;
 
-use crate::isa::float::{Floats, Kernel, Simd};
+use crate::cpu;
+use crate::isa::float::{Kernel, Simd};
+use crate::isa::{Ready, UNIT, UNIT_GROUPS};
 
 /// The most elements a block of any type has.
 pub const MAX_BLOCK_ELEMENTS: usize = 256;
@@ -70,7 +70,7 @@ pub struct QuantType {
     pub(crate) name: &'static str,
     pub(crate) block_elements: usize,
     pub(crate) block_bytes: usize,
-    pub(crate) dequantize: fn(blocks: &[u8], out: &mut [f32]),
+    pub(crate) dequantize: fn(quant: &QuantType, blocks: &[u8], out: &mut [f32]),
     pub(crate) quantize: Option<Quantize>,
     pub(crate) codes: Option<Codes>,
 }
@@ -82,7 +82,6 @@ pub struct Codes {
     pub(crate) range: (i8, i8),
     pub(crate) has_mins: bool,
     pub(crate) unpack: Unpack,
-    pub(crate) unpack_with: UnpackWith,
 }
 
 impl Codes {
@@ -109,21 +108,6 @@ impl Codes {
     pub fn unpack(&self, blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]) {
         (self.unpack)(blocks, codes, scales, mins);
     }
-
-    /// [`Codes::unpack`] compiled for the vector instructions of a CPU; the same results.
-    ///
-    /// # Panics
-    /// As [`Codes::unpack`].
-    pub fn unpack_with(
-        &self,
-        with: Floats,
-        blocks: &[u8],
-        codes: &mut [i8],
-        scales: &mut [f32],
-        mins: &mut [f32],
-    ) {
-        (self.unpack_with)(with, blocks, codes, scales, mins);
-    }
 }
 
 /// Turns floats into blocks, see [`QuantType::quantize`].
@@ -131,10 +115,6 @@ pub type Quantize = fn(values: &[f32], importance: Option<&[f32]>, blocks: &mut 
 
 /// Unpacks whole blocks into codes, scales and mins, see [`Codes::unpack`].
 pub type Unpack = fn(blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]);
-
-/// As [`Unpack`], with the instructions to use.
-pub type UnpackWith =
-    fn(with: Floats, blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]);
 
 impl QuantType {
     /// The type's id in GGUF files.
@@ -160,7 +140,7 @@ impl QuantType {
     /// Blocks to floats, exactly as the format defines them: the same bits on every instruction set. `out` has a value for
     /// each element; blocks or values without their counterpart are left alone.
     pub fn dequantize(&self, blocks: &[u8], out: &mut [f32]) {
-        (self.dequantize)(blocks, out);
+        (self.dequantize)(self, blocks, out);
     }
 
     /// Whether there is a [`QuantType::quantize`].
@@ -203,14 +183,13 @@ impl QuantType {
             name: F::NAME,
             block_elements: F::ELEMENTS,
             block_bytes: F::BYTES,
-            dequantize: |blocks, out| Floats::best().run(Dequantize::<F>(blocks, out, PhantomData)),
+            dequantize,
             quantize: Some(quantize::<F>),
             codes: Some(Codes {
                 group: F::GROUP,
                 range: F::RANGE,
                 has_mins: F::HAS_MINS,
                 unpack: unpack::<F>,
-                unpack_with: unpack_with::<F>,
             }),
         }
     }
@@ -233,110 +212,82 @@ pub(crate) trait Format {
     fn quantize(values: &[f32], weights: &[f32], block: &mut [u8]);
 }
 
-#[inline(always)]
 fn unpack<F: Format>(blocks: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]) {
     let groups = F::ELEMENTS / F::GROUP;
+    let mins_of_type = if F::HAS_MINS { groups } else { 0 };
+    // Local arrays, which can't overlap: with the caller's slices the compiler would have to assume they might.
+    let mut bytes = [0; MAX_BLOCK_BYTES];
+    let mut codes_here = [0; MAX_BLOCK_ELEMENTS];
+    let mut scales_here = [0.0; MAX_BLOCK_GROUPS];
+    let mut mins_here = [0.0; MAX_BLOCK_GROUPS];
     for (index, block) in blocks.chunks_exact(F::BYTES).enumerate() {
-        let mins = if F::HAS_MINS {
-            &mut mins[index * groups..][..groups]
-        } else {
-            &mut []
-        };
+        bytes[..F::BYTES].copy_from_slice(block);
         F::unpack(
-            block,
-            &mut codes[index * F::ELEMENTS..][..F::ELEMENTS],
-            &mut scales[index * groups..][..groups],
-            mins,
+            &bytes[..F::BYTES],
+            &mut codes_here[..F::ELEMENTS],
+            &mut scales_here[..groups],
+            &mut mins_here[..mins_of_type],
         );
-    }
-}
-
-fn unpack_with<F: Format>(
-    with: Floats,
-    blocks: &[u8],
-    codes: &mut [i8],
-    scales: &mut [f32],
-    mins: &mut [f32],
-) {
-    with.run(UnpackKernel::<F> {
-        blocks,
-        codes,
-        scales,
-        mins,
-        format: PhantomData,
-    });
-}
-
-/// [`unpack`] to be compiled for each instruction set: its loops are plain, and become vectors by themselves.
-struct UnpackKernel<'a, F> {
-    blocks: &'a [u8],
-    codes: &'a mut [i8],
-    scales: &'a mut [f32],
-    mins: &'a mut [f32],
-    format: PhantomData<F>,
-}
-
-impl<F: Format> Kernel for UnpackKernel<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let groups = F::ELEMENTS / F::GROUP;
-        // Local arrays, which can't overlap: with the caller's slices the compiler would have to assume they might.
-        let mut bytes = [0; MAX_BLOCK_BYTES];
-        let mut codes = [0; MAX_BLOCK_ELEMENTS];
-        let mut scales = [0.0; MAX_BLOCK_GROUPS];
-        let mut mins = [0.0; MAX_BLOCK_GROUPS];
-        for (index, block) in self.blocks.chunks_exact(F::BYTES).enumerate() {
-            bytes[..F::BYTES].copy_from_slice(block);
-            let mins_of_type = if F::HAS_MINS { groups } else { 0 };
-            F::unpack(
-                &bytes[..F::BYTES],
-                &mut codes[..F::ELEMENTS],
-                &mut scales[..groups],
-                &mut mins[..mins_of_type],
-            );
-            self.codes[index * F::ELEMENTS..][..F::ELEMENTS].copy_from_slice(&codes[..F::ELEMENTS]);
-            self.scales[index * groups..][..groups].copy_from_slice(&scales[..groups]);
-            if F::HAS_MINS {
-                self.mins[index * groups..][..groups].copy_from_slice(&mins[..groups]);
-            }
+        codes[index * F::ELEMENTS..][..F::ELEMENTS].copy_from_slice(&codes_here[..F::ELEMENTS]);
+        scales[index * groups..][..groups].copy_from_slice(&scales_here[..groups]);
+        if F::HAS_MINS {
+            mins[index * groups..][..groups].copy_from_slice(&mins_here[..groups]);
         }
     }
 }
 
-/// [`dequantize`] to be compiled for each instruction set.
-struct Dequantize<'a, F>(&'a [u8], &'a mut [f32], PhantomData<F>);
+/// Blocks to floats by way of their codes, unpacked by the best instruction set.
+fn dequantize(quant: &QuantType, blocks: &[u8], out: &mut [f32]) {
+    let Some(codes) = &quant.codes else { return };
+    let ready = cpu::best();
+    ready.floats().run(Dequantize {
+        ready,
+        quant,
+        group: codes.group,
+        blocks,
+        out,
+    });
+}
 
-impl<F: Format> Kernel for Dequantize<'_, F> {
+/// [`dequantize`], to be compiled for each instruction set: once for all types.
+struct Dequantize<'a> {
+    ready: Ready,
+    quant: &'a QuantType,
+    group: usize,
+    blocks: &'a [u8],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Dequantize<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let groups = F::ELEMENTS / F::GROUP;
-        let mins_of_type = if F::HAS_MINS { groups } else { 0 };
-        let mut bytes = [0; MAX_BLOCK_BYTES];
-        let mut codes = [0; MAX_BLOCK_ELEMENTS];
-        let mut scales = [0.0; MAX_BLOCK_GROUPS];
-        let mut mins = [0.0; MAX_BLOCK_GROUPS];
-        let blocks = self
-            .0
-            .chunks_exact(F::BYTES)
-            .zip(self.1.chunks_exact_mut(F::ELEMENTS));
-        for (block, out) in blocks {
-            bytes[..F::BYTES].copy_from_slice(block);
-            F::unpack(
-                &bytes[..F::BYTES],
-                &mut codes[..F::ELEMENTS],
+    fn run<S: Simd>(self, s: S) {
+        let (elements, size) = (self.quant.block_elements, self.quant.block_bytes);
+        let together = UNIT / elements;
+        let mut codes = [0; UNIT];
+        let mut scales = [0.0; UNIT_GROUPS];
+        let mut mins = [0.0; UNIT_GROUPS];
+        let units = self.blocks.chunks(together * size);
+        for (blocks, out) in units.zip(self.out.chunks_mut(together * elements)) {
+            let count = (blocks.len() / size).min(out.len() / elements);
+            let groups = count * elements / self.group;
+            self.ready.unpack(
+                self.quant,
+                &blocks[..count * size],
+                &mut codes[..count * elements],
                 &mut scales[..groups],
-                &mut mins[..mins_of_type],
+                &mut mins[..groups],
             );
-            for (at, out) in out.chunks_exact_mut(S::LANES).enumerate() {
-                let at = at * S::LANES;
-                let (scale, min) = (scales[at / F::GROUP], mins[at / F::GROUP]);
-                // Two roundings, as the format's arithmetic has them: no fused multiply-add.
-                let product = simd.mul(simd.load_i8(&codes[at..]), simd.splat(scale));
-                simd.store(simd.sub(product, simd.splat(min)), out);
+            let out = out.chunks_exact_mut(self.group).take(groups);
+            for (group, out) in out.enumerate() {
+                let codes = &codes[group * self.group..];
+                let (scale, min) = (s.splat(scales[group]), s.splat(mins[group]));
+                for (at, out) in out.chunks_exact_mut(S::LANES).enumerate() {
+                    // Two roundings, as the format's arithmetic has them: no fused multiply-add.
+                    let product = s.mul(s.load_i8(&codes[at * S::LANES..]), scale);
+                    s.store(s.sub(product, min), out);
+                }
             }
         }
     }

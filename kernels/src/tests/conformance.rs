@@ -50,7 +50,7 @@ fn coded() -> impl Iterator<Item = &'static QuantType> {
 
 fn finite(quant: &QuantType, block: &[u8]) -> bool {
     let mut values = vec![0.0; quant.block_elements];
-    (quant.dequantize)(block, &mut values);
+    quant.dequantize(block, &mut values);
     // Far from the ends of f32, so that sums stay finite too.
     values.iter().all(|v| v.abs() < 1e6)
 }
@@ -159,7 +159,7 @@ fn float_weights_are_not_rounded() {
             let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
             let x: Vec<f32> = (0..49 * cols).map(|_| random.normal()).collect();
             let mut weights = vec![0f32; rows * cols];
-            (quant.dequantize)(&bytes, &mut weights);
+            quant.dequantize(&bytes, &mut weights);
             let dot = |w: &[f32], x: &[f32]| {
                 let terms = w.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x));
                 terms.sum::<f64>()

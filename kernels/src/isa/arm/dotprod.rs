@@ -20,6 +20,7 @@ pub static DOTPROD: Isa = Isa {
 crate::isa::set::kernels! {
     arm ["NEON" "neon", "FEAT_DotProd" "dotprod"],
     multiply: dot::Sdot,
+    unpack_of: neon,
     tiles: [pairs {
         takes: |_| true,
         rows: tile::ROWS,

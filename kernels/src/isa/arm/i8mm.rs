@@ -1,6 +1,6 @@
 //! NEON with `smmla`: 2 x 8 times 8 x 2 products of bytes (ARMv8.6; Apple M2, Neoverse V1 on). Dots use `sdot`.
 
-use super::{multiply, tile};
+use super::{dot, multiply, tile};
 use crate::isa::float::Floats;
 use crate::isa::{Isa, Multiplies, Peak, TileOrder};
 
@@ -19,7 +19,7 @@ pub static I8MM: Isa = Isa {
 
 crate::isa::set::kernels! {
     arm ["NEON" "neon", "FEAT_DotProd" "dotprod", "FEAT_I8MM" "i8mm"],
-    multiply: dot::Smmla,
+    dots_of: dotprod,
     tiles: [pairs {
         takes: |_| true,
         rows: tile::ROWS,

@@ -5,12 +5,16 @@
 //! [`Floats::run`] compiles it once per instruction set (`#[target_feature]`) and picks the right copy at run time.
 //! The portable implementation is [`wide`]; x86 adds AVX2+FMA+F16C and AVX-512, and on aarch64 `wide` is NEON itself.
 
+mod dots;
 mod portable;
 mod rows;
+mod weighted;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use rows::{Element, Onto, Rows, dots, finite, most_rows, weighted_rows};
+pub use dots::dots;
+pub use rows::{Element, Rows, finite, most_rows};
+pub use weighted::{Onto, weighted_rows};
 
 /// The operations on one vector of f32. A value of an implementing type exists only where the CPU can run them.
 ///
@@ -28,6 +32,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// The token of [`Simd::Eight`].
     fn eight(self) -> Self::Eight;
+    /// Runs `kernel` with these instructions in a function of its own: what is large and called from several places is
+    /// compiled once. Worth it only where a call costs nothing beside the work.
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::V;

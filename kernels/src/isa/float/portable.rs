@@ -1,6 +1,6 @@
 //! [`Simd`] on [`wide`]: SSE2 on any x86-64, NEON on any aarch64, plain Rust elsewhere.
 
-use super::Simd;
+use super::{Kernel, Simd};
 use wide::{f32x8, i32x8};
 
 /// The portable instruction set; every CPU has it.
@@ -15,6 +15,11 @@ impl Simd for Portable {
     #[inline(always)]
     fn eight(self) -> Portable {
         self
+    }
+
+    #[inline(never)]
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
     }
 
     #[inline(always)]

@@ -91,6 +91,24 @@ pub unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
 }
 
+/// As [`run_avx2`], never inlined.
+/// # Safety
+/// As [`run_avx2`].
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn apart_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2(()))
+}
+
+/// As [`run_avx512`], never inlined.
+/// # Safety
+/// As [`run_avx512`].
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+unsafe fn apart_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512(()))
+}
+
 macro_rules! lanewise {
     ($vector:ty: $($name:ident($($arg:ident),*) = $intrinsic:expr;)*) => {
         $(#[inline(always)]
@@ -109,6 +127,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn eight(self) -> Avx2 {
         self
+    }
+    #[inline(always)]
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: `self` proves AVX2, FMA and F16C.
+        unsafe { apart_avx2(kernel) }
     }
 
     lanewise! { __m256:
@@ -248,6 +271,11 @@ impl Simd for Avx512 {
     fn eight(self) -> Avx2 {
         // `detect` asked for all that it proves.
         Avx2(())
+    }
+    #[inline(always)]
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: `self` proves AVX-512 F, BW, DQ and VL, and all that AVX2 needs.
+        unsafe { apart_avx512(kernel) }
     }
 
     lanewise! { __m512:

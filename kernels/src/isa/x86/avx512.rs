@@ -25,7 +25,7 @@ crate::isa::set::kernels! {
         "AVX2" "avx2", "FMA" "fma", "F16C" "f16c", "AVX-512 F" "avx512f",
         "AVX-512 BW" "avx512bw", "AVX-512 DQ" "avx512dq", "AVX-512 VL" "avx512vl", "AVX-512 VNNI" "avx512vnni"
     ],
-    multiply: dot::VnniVl,
+    dots_of: avx512vl,
     tiles: [vnni {
         takes: |_| true,
         rows: tile::slab_rows::<tile::Zmm>(),

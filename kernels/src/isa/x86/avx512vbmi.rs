@@ -32,11 +32,18 @@ fn own_dot(quant: &QuantType) -> Option<DotRows> {
     by_layout!(quant, rows as DotRows; IQ2_XXS IQ2_XS IQ3_XXS IQ3_S)
 }
 
-crate::isa::set::functions_of_types! {
-    x86 [
+/// The features, and the functions of types that are compiled with them.
+macro_rules! with_features {
+    ($features:tt) => {
+        crate::isa::set::needs! { x86 $features }
+        crate::isa::set::rows! { x86 $features, dot::VnniVl }
+        crate::isa::set::unpack! { x86 $features }
+    };
+}
+with_features! {
+    [
         "AVX2" "avx2", "FMA" "fma", "F16C" "f16c", "AVX-512 F" "avx512f",
         "AVX-512 BW" "avx512bw", "AVX-512 DQ" "avx512dq", "AVX-512 VL" "avx512vl", "AVX-512 VNNI" "avx512vnni",
         "AVX-512 VBMI" "avx512vbmi", "GFNI" "gfni"
-    ],
-    multiply: dot::VnniVl,
+    ]
 }

@@ -20,6 +20,7 @@ pub static AVX_VNNI: Isa = Isa {
 crate::isa::set::kernels! {
     x86 ["AVX2" "avx2", "FMA" "fma", "F16C" "f16c", "AVX-VNNI" "avxvnni"],
     multiply: dot::Vnni,
+    unpack_of: avx2,
     tiles: [vnni {
         takes: |_| true,
         rows: tile::slab_rows::<tile::Ymm>(),

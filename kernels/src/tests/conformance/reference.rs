@@ -19,7 +19,7 @@ impl Reference {
     pub fn new(ready: Ready, quant: &QuantType, bytes: &[u8], cols: usize, x: &[f32]) -> Reference {
         let rows = bytes.len() / (cols / quant.block_elements * quant.block_bytes);
         let mut weights = vec![0f32; rows * cols];
-        (quant.dequantize)(bytes, &mut weights);
+        quant.dequantize(bytes, &mut weights);
         let (mut exact, mut sizes) = (Vec::new(), Vec::new());
         for x in x.chunks_exact(cols) {
             // Activations in 8 bits, exactly as the kernels round them; everything after in f64.
