@@ -1,8 +1,8 @@
 //! Where downloaded models and the chat's input history live.
 //!
 //! Models: `GRISTMILL_CACHE` if set, else the platform's cache folder (`~/.cache` on Linux, `~/Library/Caches` on macOS,
-//! `%LOCALAPPDATA%` on Windows) + `gristmill`. Files of the catalogue lie directly in it, files from the hub in
-//! `hf/OWNER/REPOSITORY/`.
+//! `%LOCALAPPDATA%` on Windows) + `gristmill`. Pinned files of the catalogue lie directly in it, others from the hub in
+//! `hf/OWNER/REPOSITORY/`, those of another revision than `main` in `hf/OWNER/REPOSITORY@REVISION/`.
 
 use anyhow::{Context, Result};
 use etcetera::BaseStrategy;

@@ -207,7 +207,10 @@ impl Table {
             let widths = self.widths();
             let last = widths.len() - 1;
             let end = match self.columns[last].1 {
-                Align::Left => widths[last].min(Self::NARROWEST),
+                Align::Left => self
+                    .longest_word(last)
+                    .max(Self::NARROWEST)
+                    .min(widths[last]),
                 Align::Right => widths[last],
             };
             if widths[..last].iter().map(|width| width + 2).sum::<usize>() + end <= width {
@@ -216,6 +219,39 @@ impl Table {
             self = self.without(name);
         }
         self
+    }
+
+    /// Characters of a column's longest word, as it is moved in on a line of its own.
+    fn longest_word(&self, column: usize) -> usize {
+        let words = self.rows.iter().flat_map(|row| row[column].split(' '));
+        words
+            .map(|word| word.chars().count() + 2)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The table for a terminal, where the first column may be too wide for it: then the other cells of a row go on the
+    /// line below.
+    pub fn stacked_within(&self, width: Option<usize>) -> String {
+        let widths = self.widths();
+        let together = widths.iter().map(|width| width + 2).sum::<usize>() - 2;
+        if width.is_none_or(|width| together <= width) {
+            return self.plain();
+        }
+        let mut text = String::new();
+        for row in &self.rows {
+            text.push_str(&row[0]);
+            text.push('\n');
+            let others = row.iter().zip(&widths).zip(&self.columns).skip(1);
+            let cells: Vec<String> = others
+                .map(|((cell, width), (_, align))| self.pad(cell, *width, *align))
+                .collect();
+            let line = cells.join("  ");
+            if !line.trim().is_empty() {
+                text.push_str(&format!("    {}\n", line.trim_end()));
+            }
+        }
+        text
     }
 
     /// Leaves out a column.
@@ -384,6 +420,22 @@ mod tests {
         );
         assert_eq!(made(Some(37)), "name    size\nabcdef     1\n");
         assert_eq!(made(Some(11)), "name\nabcdef\n");
+    }
+
+    #[test]
+    fn rows_are_stacked_where_names_are_long() {
+        let mut table = Table::new(&[
+            ("name", Align::Left),
+            ("size", Align::Right),
+            ("by", Align::Left),
+        ]);
+        table.row(["long-name".into(), "10 B".into(), "us".into()]);
+        table.row(["b".into(), "1 B".into(), String::new()]);
+        assert_eq!(table.stacked_within(Some(19)), table.plain());
+        assert_eq!(
+            table.stacked_within(Some(18)),
+            "long-name\n    10 B  us\nb\n     1 B\n"
+        );
     }
 
     #[test]

@@ -188,6 +188,22 @@ fn explain(rows: &[CatalogueRow]) {
     }
 }
 
+/// Whether a name in the cache folder is that of a catalogue model's file.
+fn is_file_of(name: &str, entry: &Entry) -> bool {
+    match &entry.pinned {
+        Some(pinned) => pinned.file == name,
+        None => name
+            .strip_prefix("hf:")
+            .and_then(|name| name.strip_prefix(entry.hub.repository))
+            .and_then(|name| name.strip_prefix('/'))
+            .is_some_and(|file| {
+                filename::split(file).is_none()
+                    && !filename::is_companion(file)
+                    && filename::quantization(file) == filename::quantization(entry.hub.file)
+            }),
+    }
+}
+
 fn downloaded_table(cached: Vec<Cached>) -> String {
     let mut table = Table::new(&[
         ("name", Align::Left),
@@ -195,13 +211,7 @@ fn downloaded_table(cached: Vec<Cached>) -> String {
         ("", Align::Left),
     ]);
     for file in cached {
-        let pinned = |entry: &&Entry| {
-            entry
-                .pinned
-                .as_ref()
-                .is_some_and(|pinned| pinned.file == file.name)
-        };
-        let entry = CATALOGUE.iter().find(pinned);
+        let entry = CATALOGUE.iter().find(|entry| is_file_of(&file.name, entry));
         let name = entry.map_or_else(|| render::safe(&file.name), |entry| entry.name.to_owned());
         let remark = if file.partial {
             "interrupted download".to_owned()
@@ -211,7 +221,7 @@ fn downloaded_table(cached: Vec<Cached>) -> String {
         table.row([name, render::bytes(file.bytes), remark]);
     }
     let width = render::terminal_width();
-    table.without_as_needed(width, &[""]).plain_within(width)
+    table.stacked_within(width)
 }
 
 fn catalogue_table(rows: &[CatalogueRow]) -> String {
@@ -431,9 +441,9 @@ fn print_elsewhere(all: &[Found], json: bool) -> Result<()> {
         ]);
     }
     let width = render::terminal_width();
-    let table = table.without_as_needed(width, &["file", "type", "size"]);
+    let table = table.without_as_needed(width, &["file"]);
     let mut out = render::output();
-    write!(out, "{}", table.plain_within(width))?;
+    write!(out, "{}", table.stacked_within(width))?;
     out.flush()?;
     Ok(())
 }

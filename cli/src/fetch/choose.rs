@@ -189,7 +189,7 @@ fn of_quantization(names: &[&str], wanted: &str) -> Result<Option<usize>, Vec<us
     Ok(None)
 }
 
-/// The offers as a table: quantization, size, whether the weights fit into `memory` bytes, file.
+/// The offers as a table: quantization, size, whether the weights alone fit into `memory` bytes, file.
 pub fn table(offers: &[Offer], memory: Option<u64>) -> Table {
     let mut table = Table::new(&[
         ("quantization", Align::Left),

@@ -239,6 +239,11 @@ fn the_catalogue_trusts_what_the_hub_declares() {
         .unwrap();
     let row: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(row["downloaded"], true);
+    gristmill(cache.path())
+        .args(["models", "--downloaded"])
+        .assert()
+        .success()
+        .stdout(contains("qwen3-0.6b ").and(contains("hf:").not()));
 
     let mut damaged = bytes;
     damaged[1000] ^= 1;
