@@ -296,8 +296,10 @@ fn instruction_sets_unpack_the_same() {
                     Some(ready) => ready.unpack(quant, blocks, &mut c, &mut s, &mut m),
                 }
                 codes.extend(c);
-                scales.extend(s.into_iter().map(f32::to_bits));
-                mins.extend(m.into_iter().map(f32::to_bits));
+                // Which NaN it is has no meaning.
+                let bits = |x: f32| if x.is_nan() { u32::MAX } else { x.to_bits() };
+                scales.extend(s.into_iter().map(bits));
+                mins.extend(m.into_iter().map(bits));
             }
             (codes, scales, mins)
         };
