@@ -40,7 +40,7 @@ Examples:
   echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | gristmill template --file chat.jinja --var bos_token='<s>'
   gristmill template --file chat.jinja --jsonl < talks.jsonl")]
 pub struct Template {
-    /// Path, hf:owner/repo[/file] or short name
+    /// Path, short name or owner/repo[:QUANTIZATION]
     #[arg(required_unless_present = "file")]
     model: Option<OsString>,
     /// A file with the template [default: the model's own]
@@ -49,8 +49,6 @@ pub struct Template {
     /// A file with the conversation ('-': standard input)
     #[arg(short = 'f', long, value_name = "FILE", default_value = "-")]
     messages: PathBuf,
-    #[command(flatten)]
-    template: TemplateArgs,
     /// End the text behind the last message, not where an answer begins
     #[arg(long)]
     no_generation_prompt: bool,
@@ -63,6 +61,8 @@ pub struct Template {
     /// Read and write JSON lines
     #[arg(long)]
     jsonl: bool,
+    #[command(flatten)]
+    template: TemplateArgs,
 }
 
 /// A conversation and what is said with it.
@@ -232,7 +232,7 @@ impl Template {
         {
             number += 1;
             if !line.trim_ascii().is_empty() {
-                let result = match Request::read(&line) {
+                let result = match Request::read(line.trim_ascii()) {
                     Ok(request) => match renderer.render(&request, self.ids) {
                         Ok(Rendered::Text(text)) => json!({ "text": text }),
                         Ok(Rendered::Ids(ids)) => json!({ "ids": ids }),
