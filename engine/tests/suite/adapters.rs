@@ -211,6 +211,11 @@ fn refusal(change: impl Fn(&mut Writer), tensors: &[(&str, &[u64])]) -> String {
         .to_string()
 }
 
+/// What is done to an adapter's metadata.
+type Change<'a> = &'a dyn Fn(&mut Writer);
+/// Name and shape of a tensor.
+type Shaped<'a> = (&'a str, &'a [u64]);
+
 #[test]
 fn what_would_have_no_effect_is_refused_by_name() {
     let q: [(&str, &[u64]); 2] = [
@@ -218,7 +223,7 @@ fn what_would_have_no_effect_is_refused_by_name() {
         ("blk.0.attn_q.weight.lora_b", &[4, 96]),
     ];
     let unchanged = |_: &mut Writer| {};
-    let keys: [(&dyn Fn(&mut Writer), &str); 11] = [
+    let keys: [(Change<'_>, &str); 11] = [
         (
             &|w| {
                 w.remove("general.type");
@@ -290,7 +295,7 @@ fn what_would_have_no_effect_is_refused_by_name() {
         let found = refusal(change, &q);
         assert!(found.contains(expected), "{found}");
     }
-    let tensors: [(&[(&str, &[u64])], &str); 8] = [
+    let tensors: [(&[Shaped<'_>], &str); 8] = [
         (&[], "has no tensors"),
         (
             &q[..1],
