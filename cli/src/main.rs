@@ -35,7 +35,7 @@ use std::process::ExitCode;
     disable_version_flag = true,
     max_term_width = 100,
     after_long_help = "\
-MODEL is the path of a GGUF file, a short name (see 'gristmill models'), owner/repo[:QUANTIZATION] or \
+MODEL is the path of a GGUF file, a short name (see 'gristmill models'), owner/repo:QUANTIZATION or \
      hf:owner/repo/file.gguf for a file on the hub, an address pasted from there, or a name that Ollama has a model by. \
      What is not on this machine is downloaded first.
 

@@ -309,7 +309,7 @@ pub struct SpeculationArgs {
     /// Guess from the text so far: faster where it repeats itself (edits of code, quotes, JSON), not slower elsewhere
     #[arg(long)]
     lookup: bool,
-    /// Guess with this small model of the same vocabulary (path, short name or owner/repo[:QUANTIZATION]). Its first guess
+    /// Guess with this small model of the same vocabulary (path, short name or owner/repo:QUANTIZATION). Its first guess
     /// costs one reading of the whole prompt by it: with a draft as large as the model a prompt takes twice as long
     #[arg(long, value_name = "MODEL")]
     draft: Option<OsString>,

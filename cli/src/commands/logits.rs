@@ -29,7 +29,7 @@ Examples:
   gristmill logits model.gguf --ids 1,2,3 --out a.logits
   gristmill logits model.gguf --ids 1,2,3 --batch 1 -t 1 --against a.logits")]
 pub struct Logits {
-    /// Path, short name or owner/repo[:QUANTIZATION]
+    /// Path, short name or owner/repo:QUANTIZATION
     model: OsString,
     /// The token ids, separated by commas or white space
     #[arg(

@@ -34,7 +34,7 @@ Examples:
   gristmill perplexity smollm2 -f text.txt --chunks 20 --json
   gristmill perplexity model.gguf -f long.txt --resume long.state")]
 pub struct Perplexity {
-    /// Path, short name or owner/repo[:QUANTIZATION]
+    /// Path, short name or owner/repo:QUANTIZATION
     model: OsString,
     /// The text ('-': standard input)
     #[arg(short, long, value_name = "FILE")]

@@ -29,7 +29,7 @@ Examples:
   gristmill pull hf:owner/repo/model-Q8_0.gguf
   gristmill pull https://huggingface.co/owner/repo/blob/main/model-Q8_0.gguf")]
 pub struct Pull {
-    /// A short name (see 'gristmill models'), owner/repo[:QUANTIZATION], hf:owner/repo/file.gguf or an address there
+    /// A short name (see 'gristmill models'), owner/repo:QUANTIZATION, hf:owner/repo/file.gguf or an address there
     model: OsString,
 }
 
@@ -41,7 +41,7 @@ impl Pull {
             Source::Hub(hub) => fetch::hub_file(&hub, Check::Sha256)?,
             Source::Path(path) => {
                 return Err(diagnostics::usage(format!(
-                    "{} is a file on this machine; pull takes a short name or owner/repo[:QUANTIZATION]",
+                    "{} is a file on this machine; pull takes a short name or owner/repo:QUANTIZATION",
                     path.display()
                 )));
             }

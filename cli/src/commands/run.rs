@@ -31,7 +31,7 @@ Examples:
   gristmill run model.gguf -f edit.txt --lookup --timings
   gristmill run large.gguf -p 'Once upon a time' --draft small.gguf")]
 pub struct Run {
-    /// Path, short name or owner/repo[:QUANTIZATION]
+    /// Path, short name or owner/repo:QUANTIZATION
     model: OsString,
     /// The text to complete
     #[arg(

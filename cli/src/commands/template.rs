@@ -40,7 +40,7 @@ Examples:
   echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | gristmill template --file chat.jinja --var bos_token='<s>'
   gristmill template --file chat.jinja --jsonl < talks.jsonl")]
 pub struct Template {
-    /// Path, short name or owner/repo[:QUANTIZATION]
+    /// Path, short name or owner/repo:QUANTIZATION
     #[arg(required_unless_present = "file")]
     model: Option<OsString>,
     /// A file with the template [default: the model's own]

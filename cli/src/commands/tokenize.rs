@@ -26,7 +26,7 @@ Examples:
   gristmill tokenize model.gguf -f text.txt --ids
   gristmill tokenize model.gguf --jsonl < cases.jsonl")]
 pub struct Tokenize {
-    /// Path, short name or owner/repo[:QUANTIZATION]
+    /// Path, short name or owner/repo:QUANTIZATION
     model: OsString,
     /// The text
     #[arg(short, long = "prompt", value_name = "TEXT", conflicts_with = "file")]

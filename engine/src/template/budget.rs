@@ -51,6 +51,16 @@ pub(super) fn charge_namespace(state: &mut State<'_, '_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Counts what a filter or method made.
+pub(super) fn charge_result(state: &mut State<'_, '_>, result: Value) -> Result<Value, Error> {
+    match result.as_str() {
+        Some(text) => charge(state, text.len())?,
+        None if result.as_object().is_some() => return charge_value(state, result),
+        None => {}
+    }
+    Ok(result)
+}
+
 /// Counts what a value takes, and refuses one that is nested too deeply.
 pub(super) fn charge_value(state: &mut State<'_, '_>, value: Value) -> Result<Value, Error> {
     let size = measure(&value, 0)?;

@@ -1,15 +1,15 @@
 //! Jinja's filters on single values, with what Python does to each type. Those on sequences are in [`super::select`].
 
-use std::cmp::Ordering;
-
 use minijinja::value::{Kwargs, Rest, Tuple};
 use minijinja::{Environment, Error, State, Value};
 
 use super::arguments::{Arguments, integer, string};
 use super::error::{fail, undefined};
 use super::number::Number;
+use super::sort::{sort_by_keys, sort_key};
+use super::strings::{capitalize, replace};
 use super::text::{display, escaped, with_safety};
-use super::{budget, json, methods, objects, operators, strings};
+use super::{budget, json, methods, objects, printf, strings};
 
 /// A filter: the value before the `|`, and the arguments.
 pub(super) type Filter = fn(&mut State<'_, '_>, &Value, &Arguments) -> Result<Value, Error>;
@@ -31,20 +31,10 @@ pub(super) fn add(
             *name,
             move |state: &mut State, value: Value, rest: Rest<Value>, named: Kwargs| {
                 let result = filter(state, &value, &Arguments::with_keywords(&rest, &named)?)?;
-                charge(state, result)
+                budget::charge_result(state, result)
             },
         );
     }
-}
-
-/// Counts what a filter or method made.
-pub(super) fn charge(state: &mut State<'_, '_>, result: Value) -> Result<Value, Error> {
-    match result.as_str() {
-        Some(text) => budget::charge(state, text.len())?,
-        None if result.as_object().is_some() => return budget::charge_value(state, result),
-        None => {}
-    }
-    Ok(result)
 }
 
 static FILTERS: &[(&str, Filter)] = &[
@@ -116,7 +106,7 @@ static FILTERS: &[(&str, Filter)] = &[
         if arguments.keywords().next().is_some() {
             return fail("format: named arguments are not supported");
         }
-        methods::printf(state, &text, arguments.positional())
+        printf::printf(state, &text, arguments.positional())
     }),
     ("truncate", truncate),
     ("urlencode", urlencode),
@@ -181,31 +171,6 @@ fn escape(_: &mut State<'_, '_>, value: &Value, _: &Arguments) -> Result<Value, 
     Ok(Value::from_safe_string(escaped(value)?.into_owned()))
 }
 
-/// Replaces a text by another, at most `count` times where that is not negative.
-pub(super) fn replace(
-    state: &mut State<'_, '_>,
-    text: &str,
-    old: &str,
-    new: &str,
-    count: Option<i64>,
-) -> Result<String, Error> {
-    let count = count
-        .and_then(|count| usize::try_from(count).ok())
-        .unwrap_or(usize::MAX);
-    budget::charge(
-        state,
-        text.matches(old)
-            .take(count)
-            .count()
-            .saturating_mul(new.len()),
-    )?;
-    Ok(if count == usize::MAX {
-        text.replace(old, new)
-    } else {
-        text.replacen(old, new, count)
-    })
-}
-
 fn truncate(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let [length, kill_words, end, leeway] =
         arguments.bind(["length", "killwords", "end", "leeway"])?;
@@ -257,18 +222,6 @@ fn urlencode(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Res
         parts.push(format!("{}={}", encode(&key, false), encode(&value, false)));
     }
     Ok(Value::from(parts.join("&")))
-}
-
-/// The first character in upper case, the rest in lower case.
-pub(super) fn capitalize(text: &str) -> String {
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(first) => first
-            .to_uppercase()
-            .chain(chars.as_str().to_lowercase().chars())
-            .collect(),
-        None => String::new(),
-    }
 }
 
 /// Words begin after white space, a hyphen or an opening bracket.
@@ -389,44 +342,6 @@ fn float(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<
         .map(Value::from)
         .or(default)
         .unwrap_or_else(|| Value::from(0.0)))
-}
-
-/// Texts compare without regard to case unless that is asked for.
-pub(super) fn sort_key(value: &Value, case_sensitive: bool) -> Value {
-    match value.as_str() {
-        Some(text) if !case_sensitive => Value::from(text.to_lowercase()),
-        _ => value.clone(),
-    }
-}
-
-/// Sorts by keys, equal ones in the order they had; an error where two can't be compared. A merge sort of our own: the
-/// standard one may panic where comparisons contradict each other, as those with what is no number do.
-pub(super) fn sort_by_keys<T>(
-    mut items: Vec<(Value, T)>,
-    reverse: bool,
-) -> Result<Vec<(Value, T)>, Error> {
-    if items.len() < 2 {
-        return Ok(items);
-    }
-    let second = items.split_off(items.len() / 2);
-    let mut first = sort_by_keys(items, reverse)?.into_iter().peekable();
-    let mut second = sort_by_keys(second, reverse)?.into_iter().peekable();
-    let before = if reverse {
-        Ordering::Greater
-    } else {
-        Ordering::Less
-    };
-    let mut sorted = Vec::with_capacity(first.len() + second.len());
-    while let (Some((a, _)), Some((b, _))) = (first.peek(), second.peek()) {
-        let takes_second = operators::order("<", b, a)? == Some(before);
-        sorted.extend(if takes_second {
-            second.next()
-        } else {
-            first.next()
-        });
-    }
-    sorted.extend(first.chain(second));
-    Ok(sorted)
 }
 
 fn dictsort(_: &mut State<'_, '_>, value: &Value, arguments: &Arguments) -> Result<Value, Error> {

@@ -8,8 +8,8 @@ use minijinja::{Error, State, Value};
 use super::arguments::Arguments;
 use super::budget::{self, DEPTH};
 use super::error::fail;
-use super::filters::sort_by_keys;
 use super::number::Number;
+use super::sort::sort_by_keys;
 use super::{objects, text};
 
 struct Writer {

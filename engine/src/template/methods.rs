@@ -1,61 +1,19 @@
 //! Methods of texts, dictionaries and lists, as Python has them.
 
 use minijinja::formatting::{FormatStyle, format};
-use minijinja::value::{Tuple, ValueKind};
+use minijinja::value::Tuple;
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::arguments::{Arguments, integer, string};
 use super::error::{fail, undefined};
-use super::filters::replace;
-use super::strings::{line_end, lines, pad, part, simple, split_at, split_at_space, strip};
-use super::text::{display, escaped, is_space, with_safety};
+use super::names::exists;
+use super::printf::check_widths;
+use super::strings::{
+    line_end, lines, pad, part, replace, simple, split_at, split_at_space, strip,
+};
+use super::text::{escaped, is_space};
 use super::{budget, objects, operators};
 
-const STRING: &[&str] = &[
-    "capitalize",
-    "casefold",
-    "center",
-    "count",
-    "endswith",
-    "find",
-    "format",
-    "index",
-    "isalnum",
-    "isalpha",
-    "isascii",
-    "isdecimal",
-    "isdigit",
-    "isidentifier",
-    "islower",
-    "isnumeric",
-    "isspace",
-    "isupper",
-    "join",
-    "ljust",
-    "lower",
-    "lstrip",
-    "partition",
-    "removeprefix",
-    "removesuffix",
-    "replace",
-    "rfind",
-    "rindex",
-    "rjust",
-    "rpartition",
-    "rsplit",
-    "rstrip",
-    "split",
-    "splitlines",
-    "startswith",
-    "strip",
-    "swapcase",
-    "title",
-    "upper",
-    "zfill",
-];
-const DICT: &[&str] = &["copy", "get", "items", "keys", "values"];
-const LIST: &[&str] = &["copy", "count", "index"];
-const TUPLE: &[&str] = &["count", "index"];
 /// They change their object, which a template may not do.
 const CHANGING: &[&str] = &[
     "append",
@@ -70,21 +28,6 @@ const CHANGING: &[&str] = &[
     "sort",
     "update",
 ];
-
-fn of(value: &Value) -> &'static [&'static str] {
-    match objects::type_name(value) {
-        "str" => STRING,
-        "dict" => DICT,
-        "list" => LIST,
-        "tuple" => TUPLE,
-        _ => &[],
-    }
-}
-
-/// Whether the value has such a method (that a template may call).
-pub(super) fn exists(value: &Value, name: &str) -> bool {
-    of(value).contains(&name)
-}
 
 /// Calls a method; minijinja's callback for methods it doesn't know.
 pub(super) fn call(
@@ -121,7 +64,7 @@ pub(super) fn call(
         "dict" => dict_method(value, name, &arguments)?,
         _ => list_method(value, name, &arguments)?,
     };
-    super::filters::charge(state, result)
+    budget::charge_result(state, result)
 }
 
 fn dict_method(value: &Value, name: &str, arguments: &Arguments) -> Result<Value, Error> {
@@ -400,46 +343,6 @@ fn make_safe(value: Value) -> Result<Value, Error> {
     } else {
         Value::from(items)
     })
-}
-
-/// `text % arguments`.
-pub(super) fn printf(
-    state: &mut State<'_, '_>,
-    value: &Value,
-    arguments: &[Value],
-) -> Result<Value, Error> {
-    let text = value.as_str().unwrap_or_default();
-    check_widths(text)?;
-    // Texts of what isn't a number or a text are Python's, not minijinja's.
-    let safe = value.is_safe();
-    let shown = arguments.iter().map(|value| match value.kind() {
-        ValueKind::Number | ValueKind::Undefined => Ok(value.clone()),
-        ValueKind::String if safe => escaped(value).map(Value::from),
-        ValueKind::String => Ok(value.clone()),
-        ValueKind::Map
-            if objects::is_dict(value) && arguments.len() == 1 && text.contains("%(") =>
-        {
-            Ok(value.clone())
-        }
-        _ => display(value).map(Value::from),
-    });
-    let shown = shown.collect::<Result<Vec<_>, Error>>()?;
-    let formatted = format(FormatStyle::Printf, text, &shown)?;
-    budget::charge(state, formatted.len())?;
-    Ok(with_safety(formatted, value.is_safe()))
-}
-
-/// Refuses widths and precisions that would fill the memory.
-pub(super) fn check_widths(format: &str) -> Result<(), Error> {
-    let digits = format
-        .split(|c: char| !c.is_ascii_digit())
-        .map(str::len)
-        .max();
-    if digits.is_some_and(|digits| digits > 5) {
-        fail("a width in a format is too large")
-    } else {
-        Ok(())
-    }
 }
 
 /// `value.name` for the filter `attr`: attributes and methods only, no items.

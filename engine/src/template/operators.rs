@@ -8,7 +8,7 @@ use minijinja::{Environment, Error, State, Value};
 use super::budget;
 use super::error::{fail, undefined};
 use super::number::{Number, arithmetic};
-use super::{methods, objects, text};
+use super::{names, objects, printf, text};
 
 pub(super) fn register(environment: &mut Environment<'static>) {
     for operator in ["+", "-", "*", "/", "//", "%", "**"] {
@@ -148,7 +148,7 @@ fn binary(state: &mut State<'_, '_>, operator: &str, a: &Value, b: &Value) -> Re
             } else {
                 vec![b.clone()]
             };
-            methods::printf(state, a, &arguments)
+            printf::printf(state, a, &arguments)
         }
         _ => unsupported(operator, a, b),
     }
@@ -286,7 +286,7 @@ pub(super) fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
     if value.is_undefined() {
         return undefined(format!("an undefined value has no attribute '{name}'"));
     }
-    if methods::exists(value, name) {
+    if names::exists(value, name) {
         return Ok(Value::from_object(objects::BoundMethod {
             receiver: value.clone(),
             name: name.to_owned(),

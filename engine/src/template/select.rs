@@ -5,8 +5,9 @@ use minijinja::{Environment, Error, State, Value};
 
 use super::arguments::{Arguments, integer};
 use super::error::{fail, undefined};
-use super::filters::{Filter, add, sort_by_keys, sort_key};
+use super::filters::{Filter, add};
 use super::number::{Number, arithmetic};
+use super::sort::{sort_by_keys, sort_key};
 use super::text::display;
 use super::{budget, objects, operators};
 

@@ -1,10 +1,47 @@
 //! What Python's methods of `str` do to a text, apart from how a template calls them.
 
-use minijinja::{Error, Value};
+use minijinja::{Error, State, Value};
 
+use super::budget;
 use super::error::fail;
-use super::filters::capitalize;
 use super::text::is_space;
+
+/// The first character in upper case, the rest in lower case.
+pub(super) fn capitalize(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first
+            .to_uppercase()
+            .chain(chars.as_str().to_lowercase().chars())
+            .collect(),
+        None => String::new(),
+    }
+}
+
+/// Replaces a text by another, at most `count` times where that is not negative.
+pub(super) fn replace(
+    state: &mut State<'_, '_>,
+    text: &str,
+    old: &str,
+    new: &str,
+    count: Option<i64>,
+) -> Result<String, Error> {
+    let count = count
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(usize::MAX);
+    budget::charge(
+        state,
+        text.matches(old)
+            .take(count)
+            .count()
+            .saturating_mul(new.len()),
+    )?;
+    Ok(if count == usize::MAX {
+        text.replace(old, new)
+    } else {
+        text.replacen(old, new, count)
+    })
+}
 
 /// Methods without arguments.
 pub(super) fn simple(text: &str, name: &str) -> Value {

@@ -1,6 +1,7 @@
 //! The kinds of tokenizers, and what each implies where a file says nothing.
 
-use super::special::Roles;
+use super::load::Roles;
+use super::settings::Settings;
 use super::vocabulary::Vocabulary;
 use super::{
     Algorithm, Definition, bpe, hybrid_dna, plamo2, pretok, rwkv, spm, unigram, whitespace,
@@ -157,17 +158,6 @@ pub static TOKENIZERS: &[TokenizerKind] = &[
         build: plamo2::build,
     },
 ];
-
-/// The switches of a vocabulary, from the file or by default.
-#[derive(Debug, Clone)]
-pub(super) struct Settings {
-    pub(super) roles: Roles,
-    pub(super) add_bos: bool,
-    pub(super) add_eos: bool,
-    pub(super) space_prefix: bool,
-    pub(super) clean_spaces: bool,
-    pub(super) ends_with_separator: bool,
-}
 
 /// Settles what the file leaves open.
 pub(super) fn settings(

@@ -4,9 +4,29 @@ use std::borrow::Cow;
 
 use gristmill_gguf::{KeyError, Metadata};
 
-use super::special::Roles;
 use super::vocabulary::{Kind, Vocabulary};
 use crate::Error;
+
+/// Ids with a part to play, where a file or its vocabulary has them.
+#[derive(Debug, Clone, Default)]
+pub struct Roles {
+    /// `tokenizer.ggml.bos_token_id` (for BERT: `cls_token_id` where that is absent).
+    pub bos: Option<u32>,
+    /// `tokenizer.ggml.eos_token_id`.
+    pub eos: Option<u32>,
+    /// `tokenizer.ggml.eot_token_id`.
+    pub eot: Option<u32>,
+    /// `tokenizer.ggml.eom_token_id`.
+    pub eom: Option<u32>,
+    /// `tokenizer.ggml.unknown_token_id`.
+    pub unknown: Option<u32>,
+    /// `tokenizer.ggml.seperator_token_id` (spelt like this in files).
+    pub separator: Option<u32>,
+    /// `tokenizer.ggml.padding_token_id`.
+    pub padding: Option<u32>,
+    /// `tokenizer.ggml.mask_token_id`.
+    pub mask: Option<u32>,
+}
 
 /// A vocabulary as a file describes it. Only `model` and `tokens` must be there.
 #[derive(Debug, Clone, Default)]

@@ -4,7 +4,7 @@
 //! tokens; characters without a token are the unknown token, which costs more than any other. (Kudo 2018.) The
 //! character map is SentencePiece's: a double-array trie over byte strings and their replacements (Kanda 2018).
 
-use super::kinds::Settings;
+use super::settings::Settings;
 use super::vocabulary::{Kind, NONE, Vocabulary};
 use super::words::SPACE;
 use super::{Algorithm, Definition, Spelling};

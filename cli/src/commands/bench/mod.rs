@@ -51,7 +51,7 @@ Examples:
   gristmill bench model.gguf -p 0 -d 0,1024,4096 --cache-type-k f16,q8_0 --json
   gristmill bench model.gguf --html report.html")]
 pub struct Bench {
-    /// Paths, short names or owner/repo[:QUANTIZATION] [default with --roofline or --html: as for chat]
+    /// Paths, short names or owner/repo:QUANTIZATION [default with --roofline or --html: as for chat]
     #[arg(value_name = "MODEL", required_unless_present_any = ["roofline", "html"])]
     models: Vec<OsString>,
     /// Lengths of prompts

@@ -52,7 +52,7 @@ Examples:
   gristmill chat qwen3.gguf --var enable_thinking=false
   echo 'What is gravity?' | gristmill chat --temp 0 -n 60")]
 pub struct Chat {
-    /// Path, short name or owner/repo[:QUANTIZATION] [default: smollm2-135m-instruct]
+    /// Path, short name or owner/repo:QUANTIZATION [default: smollm2-135m-instruct]
     model: Option<OsString>,
     /// What the model is told before the conversation; with --load, in place of what it was told in there
     #[arg(short, long, value_name = "TEXT")]

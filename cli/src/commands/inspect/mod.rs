@@ -40,7 +40,7 @@ Examples:
   gristmill inspect adapter.gguf                  a LoRA adapter: its alpha and rank
   gristmill inspect model.gguf --metadata --json")]
 pub struct Inspect {
-    /// Path, short name or owner/repo[:QUANTIZATION]
+    /// Path, short name or owner/repo:QUANTIZATION
     model: OsString,
     /// List the tensors
     #[arg(long)]
