@@ -22,7 +22,7 @@ pub struct Engine {
 
 impl Engine {
     /// Room for this number of sequences at the same time, each of the options' length. Refused with [`Error::Memory`] if
-    /// that would not fit.
+    /// that would not fit, and with [`Error::Encoder`] for a model that makes embeddings alone.
     pub fn new(
         model: &Arc<Model>,
         options: &ContextOptions,
@@ -32,6 +32,11 @@ impl Engine {
             return Err(Error::Option(
                 "the batch and the context must hold at least 1 token, and there must be a sequence".into(),
             ));
+        }
+        if model.is_encoder() {
+            return Err(Error::Encoder {
+                architecture: model.architecture().name,
+            });
         }
         let plan = model.memory_of(options, sequences);
         if !plan.fits() {

@@ -96,6 +96,28 @@ pub enum Error {
         /// Positions of the context.
         capacity: usize,
     },
+    /// A text that can't be embedded as it is.
+    #[error(
+        "text {text} {}",
+        match .tokens {
+            0 => "has no tokens: there is nothing to embed".to_string(),
+            tokens => format!("has {tokens} tokens, more than the {limit} that can be seen at once: shorten or split it"),
+        }
+    )]
+    TextLength {
+        /// Its number, from 1 on.
+        text: usize,
+        /// Its tokens.
+        tokens: usize,
+        /// The most that it may have.
+        limit: usize,
+    },
+    /// A model without logits was to make text.
+    #[error("{architecture} models make embeddings and no text: use 'gristmill embed'")]
+    Encoder {
+        /// The file's architecture.
+        architecture: &'static str,
+    },
     /// A token id outside of the vocabulary.
     #[error("token id {id} is outside of the vocabulary of {vocab_size} tokens")]
     TokenId {

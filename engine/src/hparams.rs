@@ -224,21 +224,32 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Which layers have a property, by `i % n != n - 1` or one by one.
+/// Which layers have a property, by their place in a period or one by one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pattern {
     /// All but every n-th layer; with 0, all.
     ButEvery(usize),
+    /// All but the first of every n layers; with 0, all.
+    ButFirstOf(usize),
     /// Layer by layer.
     Each(Vec<bool>),
 }
 
 impl Pattern {
+    /// The first layer of a period in place of its last one.
+    pub fn first_for_last(self) -> Self {
+        match self {
+            Self::ButEvery(n) => Self::ButFirstOf(n),
+            other => other,
+        }
+    }
+
     /// Whether a layer has it.
     pub fn contains(&self, layer: usize) -> bool {
         match self {
-            Self::ButEvery(0) => true,
+            Self::ButEvery(0) | Self::ButFirstOf(0) => true,
             Self::ButEvery(n) => layer % n != n - 1,
+            Self::ButFirstOf(n) => layer % n != 0,
             Self::Each(layers) => layers.get(layer).copied().unwrap_or(false),
         }
     }

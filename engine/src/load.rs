@@ -27,6 +27,8 @@ pub struct Loader<'a> {
     pub hparams: HParams,
     /// How the model's norms are computed.
     pub norms: NormKind,
+    /// Whether a position is blind for what follows it (`attention.causal`).
+    pub causal: bool,
     /// Rotations, by [`RopeId`](crate::layers::RopeId).
     pub(crate) ropes: Vec<Rope>,
     /// States of the layers, by [`CacheId`].
@@ -56,6 +58,7 @@ impl<'a> Loader<'a> {
             hparams: HParams::read(gguf, &keys)?,
             keys,
             norms: NormKind::Rms,
+            causal: keys.opt_bool("attention.causal")?.unwrap_or(true),
             ropes: Vec::new(),
             caches: Vec::new(),
             fixed: Vec::new(),

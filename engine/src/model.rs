@@ -161,4 +161,9 @@ impl Model {
     pub fn cost(&self) -> (Cost, Cost) {
         self.decoder.cost()
     }
+
+    /// Whether it makes embeddings alone: its positions see a whole text, so that there is no next token.
+    pub fn is_encoder(&self) -> bool {
+        !self.decoder.is_causal
+    }
 }

@@ -354,6 +354,37 @@ impl Runner {
         )
     }
 
+    /// Feeds tokens to one sequence and hands out the hidden states behind the last norm of those from number `from` on, pass
+    /// by pass.
+    pub(crate) fn feed_hidden(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        what: (SequenceId, &[u32], usize),
+        stop: &StopHandle,
+        mut sink: impl FnMut(&mut Compute, &[f32]),
+    ) -> Result<(), Error> {
+        self.in_passes(model, compute, what, stop, |runner, compute, _, wanted| {
+            if wanted == 0 {
+                return;
+            }
+            let rows = &runner.batch.wanted;
+            let pass = Pass {
+                gguf: &model.gguf,
+                compute,
+                states: &mut runner.states,
+                runs: &rows.runs,
+                rows: &rows.rows,
+                ropes: &runner.ropes,
+                inputs: &mut runner.layer_inputs,
+                left: &mut runner.left,
+                n: wanted,
+            };
+            let hidden = model.decoder.hidden(&pass, &mut runner.buffers, 0);
+            sink(pass.compute, hidden);
+        })
+    }
+
     /// Feeds a token that was generated and guesses of what follows it, and computes logits after each of them, see
     /// [`row`](Self::row). The guesses are held until they are [`accepted`](Self::accept) or taken back. A stop is left
     /// to the generation to see: it still has text to hand out.

@@ -10,8 +10,8 @@ use crate::adapter::Adapters;
 use crate::error::Error;
 use crate::hparams::{HParams, Keys, Pattern};
 use crate::layers::{
-    Branch, Correct, Decoder, Embedding, Head, LayerEmbedding, LayerInput, Linear, Merge, Norm,
-    NormKind, Open, Predict, RopeId, RopeSpec, Stage,
+    Branch, Classifier, Correct, Decoder, Embedding, Head, LayerEmbedding, LayerInput, Linear,
+    Merge, Norm, NormKind, Open, Output, PoolingHead, Predict, RopeId, RopeSpec, Stage,
 };
 use crate::load::{Loader, Part};
 
@@ -33,6 +33,9 @@ struct HeadOptions {
     scale: Option<f32>,
     softcap: Option<f32>,
     ignores_bias: bool,
+    /// There is no output matrix.
+    is_encoder: bool,
+    classifier: Classifier,
 }
 
 /// The norm before the output matrix.
@@ -61,6 +64,7 @@ impl<'a> Builder<'a> {
             embedding: Embedding {
                 tokens,
                 scale: None,
+                first_type: None,
                 positions: None,
                 norm: None,
                 layers: None,
@@ -84,6 +88,17 @@ impl<'a> Builder<'a> {
     /// How norms are computed from here on: RMS, unless this is called.
     pub fn norms(&mut self, kind: NormKind) {
         self.loader.norms = kind;
+    }
+
+    /// Makes embeddings alone: every position sees the whole text, and there is no output matrix.
+    pub fn encoder(&mut self) {
+        self.loader.causal = false;
+        self.head.is_encoder = true;
+    }
+
+    /// How the classifier works that scores texts, if it is not BERT's.
+    pub fn classifier(&mut self, classifier: Classifier) {
+        self.head.classifier = classifier;
     }
 
     /// Whether the file has a tensor of a layer.
@@ -141,6 +156,23 @@ impl<'a> Builder<'a> {
         Ok((pattern, window.filter(|&window| window > 0)))
     }
 
+    /// As [`windows`](Self::windows), but by a period it is the first layer of each that sees everything.
+    pub fn windows_but_first_of(
+        &self,
+        period: usize,
+    ) -> Result<(Pattern, Option<usize>), Error> {
+        let (pattern, window) = self.windows(period)?;
+        Ok((pattern.first_for_last(), window))
+    }
+
+    /// Whether a layer's feed-forward has a gate: a matrix of its own, or rows of `ffn_up` before the others.
+    pub fn has_gate(&self, layer: usize) -> bool {
+        let dims = |name: &str| self.loader.dims(&format!("blk.{layer}.{name}.weight"));
+        let (up, down) = (dims("ffn_up"), dims("ffn_down"));
+        let rows = up.and_then(|dims| dims.get(1));
+        dims("ffn_gate").is_some() || rows != down.and_then(|dims| dims.first())
+    }
+
     /// The bound of queries, keys and values.
     pub fn clamp(&self) -> Result<Option<f32>, Error> {
         let bound = self.keys.opt_f32("attention.clamp_kqv")?;
@@ -188,6 +220,7 @@ impl<'a> Builder<'a> {
                 Some(self.norm(layer, behind)?),
             ),
             Norms::Plain => (Some(self.plain_norm()?), None),
+            Norms::None => (None, None),
         };
         Ok(Branch {
             before,
@@ -299,6 +332,21 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// Adds the first row of `token_types`, that of a text's first part, if the file has it.
+    pub fn first_token_type(&mut self) -> Result<(), Error> {
+        let name = "token_types.weight";
+        let width = self.loader.hparams.embedding_length;
+        if let Some(dims) = self.loader.dims(name) {
+            let types = dims.get(1).copied().unwrap_or(1) as usize;
+            let mut rows = self.loader.opt_values(name, &[width, types])?;
+            if let Some(rows) = &mut rows {
+                rows.truncate(width);
+            }
+            self.embedding.first_type = rows;
+        }
+        Ok(())
+    }
+
     /// A norm of the embeddings, `token_embd_norm`.
     pub fn norm_embeddings(&mut self) -> Result<(), Error> {
         let width = self.loader.hparams.embedding_length;
@@ -375,15 +423,25 @@ impl<'a> Builder<'a> {
             HeadNorm::Usual => Some(self.loader.norm("output_norm", width)?),
             HeadNorm::Given(norm) => norm,
         };
-        let mut output = if self.loader.has("output.weight") {
-            self.loader.linear("output", width, vocab_size)?
+        let output = if self.head.is_encoder {
+            None
         } else {
-            Linear {
-                weight: self.embedding.tokens.clone(),
-                bias: self.loader.opt_vector("output.bias", vocab_size)?,
-            }
+            let mut matrix = if self.loader.has("output.weight") {
+                self.loader.linear("output", width, vocab_size)?
+            } else {
+                Linear {
+                    weight: self.embedding.tokens.clone(),
+                    bias: self.loader.opt_vector("output.bias", vocab_size)?,
+                }
+            };
+            matrix.bias = matrix.bias.filter(|_| !self.head.ignores_bias);
+            Some(Output {
+                matrix,
+                scale: self.head.scale,
+                softcap: self.head.softcap,
+            })
         };
-        output.bias = output.bias.filter(|_| !self.head.ignores_bias);
+        let pooling = PoolingHead::load(&mut self.loader, self.head.classifier)?;
         self.loader.ignore_what_is_not_for_text();
         self.loader.refuse_unused()?;
         let adapted = self.loader.adapted_values();
@@ -394,9 +452,9 @@ impl<'a> Builder<'a> {
             head: Head {
                 norm,
                 output,
-                scale: self.head.scale,
-                softcap: self.head.softcap,
+                pooling,
             },
+            is_causal: self.loader.causal,
             ropes: self.loader.ropes,
             caches: self.loader.caches,
             fixed: self.loader.fixed,

@@ -20,6 +20,8 @@ pub static GEMMA3N: Architecture =
     Architecture::new("gemma3n", "Gemma 3n (E2B and E4B, text part)", gemma3n);
 pub static GEMMA4: Architecture =
     Architecture::new("gemma4", "Gemma 4 (E2B to 31B, text part)", gemma4);
+pub static GEMMA_EMBEDDING: Architecture =
+    Architecture::new("gemma-embedding", "EmbeddingGemma (embeddings)", embedding);
 
 /// Layers of the models of 27 billion weights, whose scores alone are scaled by the width per head instead of the key length.
 const LAYERS_27B: [usize; 2] = [46, 62];
@@ -45,6 +47,12 @@ fn gemma2(b: &mut Builder<'_>) -> Result<(), Error> {
         ..Attention::rotated(rope)
     };
     windowed(b, attention, attention, 2)
+}
+
+/// EmbeddingGemma (arXiv:2509.20354): Gemma 3 that sees a text whole, and two matrices behind the mean.
+fn embedding(b: &mut Builder<'_>) -> Result<(), Error> {
+    b.encoder();
+    gemma3(b)
 }
 
 fn gemma3(b: &mut Builder<'_>) -> Result<(), Error> {

@@ -38,6 +38,8 @@ pub enum Norms {
     Around(&'static str, &'static str),
     /// Before, without weights.
     Plain,
+    /// None.
+    None,
 }
 
 /// Feed-forwards of a model, some or all of whose layers may have experts: those with the tensor `ffn_gate_inp`.

@@ -6,6 +6,7 @@
 mod builder;
 mod layer;
 
+mod bert;
 mod cohere;
 mod gated;
 mod gemma;
@@ -66,6 +67,7 @@ pub static ARCHS: &[&Architecture] = &[
     &gated::BAICHUAN,
     &mixtures::BAILINGMOE,
     &mixtures::BAILINGMOE2,
+    &bert::BERT,
     &gpt::BLOOM,
     &glm::CHATGLM,
     &gpt::CODESHELL,
@@ -86,6 +88,7 @@ pub static ARCHS: &[&Architecture] = &[
     &gpt::FALCON,
     &recurrent::FALCON_H1,
     &gemma::GEMMA,
+    &gemma::GEMMA_EMBEDDING,
     &gemma::GEMMA2,
     &gemma::GEMMA3,
     &gemma::GEMMA3N,
@@ -109,6 +112,7 @@ pub static ARCHS: &[&Architecture] = &[
     &gated::JAIS,
     &gpt::JAIS2,
     &recurrent::JAMBA,
+    &bert::JINA_BERT_V2,
     &recurrent::KIMI_LINEAR,
     &windows::LAGUNA,
     &recurrent::LFM2,
@@ -127,12 +131,15 @@ pub static ARCHS: &[&Architecture] = &[
     &mixtures::MINIMAX_M2,
     &llama::MISTRAL3,
     &latent::MISTRAL4,
+    &bert::MODERN_BERT,
     &gpt::MPT,
     &windows::MUSE_GLIMMER,
     &llama::NANBEIGE,
     &gpt::NEMOTRON,
     &recurrent::NEMOTRON_H,
     &recurrent::NEMOTRON_H_MOE,
+    &bert::NOMIC_BERT,
+    &bert::NOMIC_BERT_MOE,
     &olmo::OLMO,
     &olmo::OLMO2,
     &qwen::OLMOE,

@@ -6,7 +6,7 @@ use gristmill_kernels::ops::{Activation, RopePairing};
 
 use super::{Architecture, Builder, FeedForwards, Layer, Norms};
 use crate::error::Error;
-use crate::layers::{Attention, Chunks, HeadNorms, RopeSpec, Router};
+use crate::layers::{Attention, Chunks, Classifier, HeadNorms, Pooling, RopeSpec, Router};
 
 pub static QWEN: Architecture = Architecture::new("qwen", "Qwen 1", plain);
 pub static QWEN2: Architecture = Architecture::new("qwen2", "Qwen 1.5, 2 and 2.5", plain);
@@ -82,10 +82,14 @@ fn qwen2moe(b: &mut Builder<'_>) -> Result<(), Error> {
     b.repeat(|_| layer)
 }
 
-/// Norms of each query and key head. A matrix that ranks documents has no part in logits.
+/// Norms of each query and key head. Rerankers have a classifier of two answers.
 fn qwen3(b: &mut Builder<'_>) -> Result<(), Error> {
     let mut layer = layer(b, true)?;
-    b.ignore_all("cls.");
+    b.classifier(Classifier {
+        reads: Pooling::Last,
+        softmax: true,
+        ..Classifier::default()
+    });
     layer.attention.norms = HeadNorms::Weighted;
     b.repeat(|_| layer)
 }

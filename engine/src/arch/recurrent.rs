@@ -62,8 +62,6 @@ fn lfm2(b: &mut Builder<'_>) -> Result<(), Error> {
         let branches = feed_forward.branches(b, layer, Norms::Before("ffn_norm"))?;
         b.step(Step::new(branches));
     }
-    // A matrix for embeddings has no part in logits.
-    b.ignore_all("dense_2.");
     b.head_norm_named("token_embd_norm")
 }
 

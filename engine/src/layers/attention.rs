@@ -1,9 +1,10 @@
-//! Self-attention with grouped heads (arXiv:2305.13245), causal, over all of the past or a sliding window of it.
+//! Self-attention with grouped heads (arXiv:2305.13245): causal, over all of the past or a sliding window of it, or in both
+//! directions within a text ([`bidirectional`](super::bidirectional)).
 
-use gristmill_kernels::attention::Attention as Scores;
+use gristmill_kernels::attention::{Attention as Scores, CacheRows};
 use gristmill_kernels::ops::{self, Activation};
 
-use super::{Cost, Linear, Mixer, Norm, Pass, RopeId, copy, cut};
+use super::{Cost, Linear, Mixer, Norm, Pass, RopeId, bidirectional, copy, cut};
 use crate::cache::{CacheId, CacheShape};
 use crate::error::Error;
 use crate::hparams::Keys;
@@ -14,7 +15,7 @@ use crate::load::{LayerTensors, Part};
 pub struct Attention {
     /// Rotation of queries and keys.
     pub rope: Option<RopeId>,
-    /// Sliding window: position p sees p - window + 1 to p.
+    /// Sliding window: position p sees p - window + 1 to p; in both directions p - window / 2 to p + window / 2.
     pub window: Option<usize>,
     /// Position p sees nothing before the last multiple of this.
     pub chunk: Option<usize>,
@@ -247,8 +248,18 @@ impl Part for Attention {
             window: self.window.or(self.chunk),
         };
         let cache = match self.shares {
-            None => at.cache(shape),
-            Some(layer) => at.cache_of(layer, shape)?,
+            _ if !at.loader.causal => None,
+            None => Some(at.cache(shape)),
+            Some(layer) => Some(at.cache_of(layer, shape)?),
+        };
+        if cache.is_none() && self.shares.is_some() {
+            let problem = "is false, and layers that share keys and values are causal here";
+            return Err(at.keys().wrong("attention.causal", problem.into()));
+        }
+        let window = match cache {
+            Some(_) => self.window,
+            // The kernel looks as far ahead as back, the position itself counted in both.
+            None => self.window.map(|window| window / 2 + 1),
         };
         Ok(Box::new(SelfAttention {
             query,
@@ -264,7 +275,7 @@ impl Part for Attention {
             scale: self.scale.unwrap_or(scale),
             cache,
             heads,
-            spec: self,
+            spec: Attention { window, ..self },
         }))
     }
 }
@@ -355,7 +366,8 @@ struct SelfAttention {
     sinks: Option<Vec<f32>>,
     slopes: Option<Vec<f32>>,
     scale: f32,
-    cache: CacheId,
+    /// None where texts are seen whole: nothing outlives a pass.
+    cache: Option<CacheId>,
 }
 
 impl SelfAttention {
@@ -412,7 +424,12 @@ impl Mixer for SelfAttention {
             None if self.spec.gate_in_queries => 3 * queries,
             None => 0,
         };
-        rows.saturating_mul(
+        let whole = if self.cache.is_none() {
+            bidirectional::values(rows, keys + values)
+        } else {
+            0
+        };
+        whole.saturating_add(rows.saturating_mul(
             queries
                 + keys
                 + values
@@ -421,7 +438,7 @@ impl Mixer for SelfAttention {
                 + normed(&self.query_norm, queries)
                 + normed(&self.key_norm, keys)
                 + normed(&self.value_norm, values),
-        )
+        ))
     }
 
     fn is_local(&self) -> bool {
@@ -489,7 +506,7 @@ impl Mixer for SelfAttention {
             queries,
             normed_queries,
         );
-        if self.key.is_some() {
+        let (keys, values): (&[f32], &[f32]) = if self.key.is_some() {
             let keys = self.placed(pass, heads.keys, &self.key_norm, keys, normed_keys);
             let values = match &self.value_norm {
                 Some(norm) => {
@@ -498,14 +515,19 @@ impl Mixer for SelfAttention {
                 }
                 None => &**values,
             };
-            for run in pass.runs {
-                let keys = run.of(keys, heads.keys * heads.key_length);
-                let values = run.of(values, heads.keys * heads.value_length);
-                let positions = (run.first, run.n);
-                pass.states
-                    .write(self.cache, run.sequence, positions, keys, values);
+            if let Some(cache) = self.cache {
+                for run in pass.runs {
+                    let keys = run.of(keys, heads.keys * heads.key_length);
+                    let values = run.of(values, heads.keys * heads.value_length);
+                    let positions = (run.first, run.n);
+                    pass.states
+                        .write(cache, run.sequence, positions, keys, values);
+                }
             }
-        }
+            (keys, values)
+        } else {
+            (&[], &[])
+        };
         if let Some(temperature) = spec.temperature {
             let rows = pass.rows;
             pass.each_row(heads.queries * heads.key_length, queries, |row, query| {
@@ -513,29 +535,42 @@ impl Mixer for SelfAttention {
             });
         }
 
-        for run in pass.runs {
-            let view = pass.states.view(self.cache, run.sequence);
-            let attention = Scores {
-                heads: heads.queries,
-                kv_heads: heads.keys,
-                key_dim: heads.key_length,
-                value_dim: heads.value_length,
-                value_stride: view.value_stride,
-                scale: self.scale,
-                softcap: spec.softcap,
-                sinks: self.sinks.as_deref(),
-                slopes: self.slopes.as_deref(),
-                window: spec.window,
-                chunk: spec.chunk,
-                causal: true,
-                first_position: run.first,
-                pages: view.pages,
-                keys: view.keys,
-                values: view.values,
-            };
-            let queries = run.of(queries, heads.queries * heads.key_length);
-            let mixed = run.of_mut(mixed, heads.queries * heads.value_length);
-            pass.compute.attention(&attention, queries, run.n, mixed);
+        let scores = Scores {
+            heads: heads.queries,
+            kv_heads: heads.keys,
+            key_dim: heads.key_length,
+            value_dim: heads.value_length,
+            value_stride: heads.value_length,
+            scale: self.scale,
+            softcap: spec.softcap,
+            sinks: self.sinks.as_deref(),
+            slopes: self.slopes.as_deref(),
+            window: spec.window,
+            chunk: spec.chunk,
+            causal: self.cache.is_some(),
+            first_position: 0,
+            pages: &[],
+            keys: CacheRows::F32(&[]),
+            values: CacheRows::F32(&[]),
+        };
+        if let Some(cache) = self.cache {
+            for run in pass.runs {
+                let view = pass.states.view(cache, run.sequence);
+                let scores = Scores {
+                    value_stride: view.value_stride,
+                    first_position: run.first,
+                    pages: view.pages,
+                    keys: view.keys,
+                    values: view.values,
+                    ..scores
+                };
+                let queries = run.of(queries, heads.queries * heads.key_length);
+                let mixed = run.of_mut(mixed, heads.queries * heads.value_length);
+                pass.compute.attention(&scores, queries, run.n, mixed);
+            }
+        } else {
+            let by_heads = cut(&mut scratch, bidirectional::values(n, (keys.len() + values.len()) / n));
+            bidirectional::attend(pass, &scores, [queries, keys, values], by_heads, mixed);
         }
         if let Some(activation) = spec.gate {
             let gates = match &self.gate {

@@ -3,14 +3,19 @@
 use gristmill_kernels::ops;
 
 use super::step::{Stage, Step, StepBuffers};
-use super::{ADAPTED_ROWS, Cost, LayerEmbedding, Linear, Norm, Pass, Rope, Row, Run, Tensor};
+use super::{
+    ADAPTED_ROWS, Cost, LayerEmbedding, Linear, Norm, Pass, PoolingHead, Rope, Row, Run, Tensor,
+};
 use crate::cache::{CacheShape, FixedShape};
+use crate::error::Error;
 
 /// From token ids to the residual stream.
 pub struct Embedding {
     pub(crate) tokens: Tensor,
     /// Factor on the rows.
     pub(crate) scale: Option<f32>,
+    /// Added to all rows: what marks a text's first part, the only one here.
+    pub(crate) first_type: Option<Vec<f32>>,
     /// Rows by position, which are added.
     pub(crate) positions: Option<Tensor>,
     /// Of the sum.
@@ -19,10 +24,17 @@ pub struct Embedding {
     pub(crate) layers: Option<LayerEmbedding>,
 }
 
-/// From the residual stream to logits.
+/// From the residual stream to what is asked for: logits or embeddings.
 pub struct Head {
     pub(crate) norm: Option<Norm>,
-    pub(crate) output: Linear,
+    /// None in encoders.
+    pub(crate) output: Option<Output>,
+    pub(crate) pooling: PoolingHead,
+}
+
+/// From hidden states to logits.
+pub struct Output {
+    pub(crate) matrix: Linear,
     /// Factor on the logits.
     pub(crate) scale: Option<f32>,
     /// Bound of the logits, which tanh keeps them in.
@@ -36,6 +48,8 @@ pub struct Decoder {
     /// Streams for each token, the residual stream among them.
     pub(crate) streams: usize,
     pub(crate) head: Head,
+    /// Positions are blind for what follows them.
+    pub(crate) is_causal: bool,
     pub(crate) ropes: Vec<Rope>,
     pub(crate) caches: Vec<CacheShape>,
     pub(crate) fixed: Vec<FixedShape>,
@@ -129,7 +143,7 @@ impl Decoder {
 
     /// Number of tokens, and of logits for each position.
     pub fn vocab_size(&self) -> usize {
-        self.head.output.weight.rows
+        self.embedding.tokens.rows
     }
 
     /// f32 values that [`Self::buffers`] takes.
@@ -200,7 +214,19 @@ impl Decoder {
         if let Some(layers) = &self.embedding.layers {
             rows = rows + row(&layers.tokens) + layers.projection.cost();
         }
-        (rows + sum(inner), sum(last) + self.head.output.cost())
+        let output = self.head.output.as_ref();
+        let output = output.map_or(Cost::default(), |output| output.matrix.cost());
+        (rows + sum(inner), sum(last) + output)
+    }
+
+    /// Refuses a model that is said to see whole texts, of which a part only looks back.
+    pub(crate) fn check_whole(&self) -> Result<(), Error> {
+        if self.caches.is_empty() && self.fixed.is_empty() && self.embedding.layers.is_none() {
+            return Ok(());
+        }
+        Err(Error::Unsupported(
+            "attention.causal is false in the file, and this architecture has layers that only look back".into(),
+        ))
     }
 
     /// The number of the first of the last steps, of none of which later positions see anything.
@@ -297,7 +323,26 @@ impl Decoder {
         true
     }
 
-    /// The logits of `pass.n` of the wanted rows that went through [`Self::forward`] last, from number `first` on.
+    /// The hidden states behind the last norm of `pass.n` of the wanted rows that went through [`Self::forward`] last, from
+    /// number `first` on.
+    pub fn hidden<'b>(
+        &self,
+        pass: &Pass<'_>,
+        buffers: &'b mut Buffers,
+        first: usize,
+    ) -> &'b [f32] {
+        let width = self.width();
+        let x = &buffers.x[first * width..][..pass.n * width];
+        let Some(norm) = &self.head.norm else {
+            return x;
+        };
+        let normed = &mut buffers.normed[..x.len()];
+        norm.forward(pass, x, normed);
+        normed
+    }
+
+    /// The logits of `pass.n` of the wanted rows that went through [`Self::forward`] last, from number `first` on. An encoder
+    /// has none: no engine is made of it.
     pub fn logits(
         &self,
         pass: &mut Pass<'_>,
@@ -305,24 +350,18 @@ impl Decoder {
         first: usize,
         out: &mut [f32],
     ) {
-        let width = self.width();
-        let x = &buffers.x[first * width..][..pass.n * width];
-        let x = match &self.head.norm {
-            Some(norm) => {
-                let normed = &mut buffers.normed[..x.len()];
-                norm.forward(pass, x, normed);
-                &*normed
-            }
-            None => x,
+        let Some(output) = &self.head.output else {
+            return;
         };
-        pass.linear(&self.head.output, x, out);
+        let x = self.hidden(pass, buffers, first);
+        pass.linear(&output.matrix, x, out);
         let with = pass.compute.floats();
-        if let Some(scale) = self.head.scale {
+        if let Some(scale) = output.scale {
             pass.each_row(self.vocab_size(), out, |_, row| {
                 ops::scale(with, row, scale)
             });
         }
-        if let Some(cap) = self.head.softcap {
+        if let Some(cap) = output.softcap {
             pass.each_row(self.vocab_size(), out, |_, row| {
                 ops::softcap(with, row, cap)
             });
@@ -338,6 +377,9 @@ impl Embedding {
         pass.look_up(&self.tokens, ids, x);
         if let Some(scale) = self.scale {
             pass.each_row(width, x, |_, row| ops::scale(with, row, scale));
+        }
+        if let Some(first_type) = &self.first_type {
+            pass.each_row(width, x, |_, row| ops::add(with, row, first_type));
         }
         let spare = &mut spare[..x.len()];
         if let Some(positions) = &self.positions {

@@ -1,4 +1,4 @@
-//! The simplest functions: a single matrix, and a factor.
+//! The simplest functions: a single matrix, a factor, and what is given as it is.
 
 use gristmill_kernels::ops;
 
@@ -66,5 +66,33 @@ impl Mixer for Scaled {
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], _: &mut [f32]) {
         out.copy_from_slice(x);
         ops::scale(pass.compute.floats(), out, self.0);
+    }
+}
+
+/// What it is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity;
+
+impl Part for Identity {
+    fn load(self, _: &mut LayerTensors<'_, '_>) -> Result<Box<dyn Mixer>, Error> {
+        Ok(Box::new(self))
+    }
+}
+
+impl Mixer for Identity {
+    fn scratch(&self, _: usize) -> usize {
+        0
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+
+    fn forward(&self, _: &mut Pass<'_>, x: &[f32], out: &mut [f32], _: &mut [f32]) {
+        out.copy_from_slice(x);
     }
 }

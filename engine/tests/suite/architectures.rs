@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use crate::common::{self, Feeding, Fixture};
 use crate::company;
+use crate::embeddings;
 use gristmill_engine::{CacheType, ContextOptions, Logits, Model, arch::ARCHS};
 use gristmill_gguf::{Gguf, TensorType, Writer};
 
 /// All fixtures that hold a model for the registry: of the shared folder where it is there, else of `testdata`.
-fn fixtures() -> Vec<Fixture> {
+pub fn fixtures() -> Vec<Fixture> {
     let shared: Vec<_> = ["archs", "archs-variants"]
         .iter()
         .filter_map(|f| common::shared(f))
@@ -22,7 +23,7 @@ fn fixtures() -> Vec<Fixture> {
     folders.iter().flat_map(|f| Fixture::all(f)).collect()
 }
 
-fn is_registered(fixture: &Fixture) -> bool {
+pub fn is_registered(fixture: &Fixture) -> bool {
     ARCHS.iter().any(|a| a.name == fixture.arch())
 }
 
@@ -63,7 +64,9 @@ fn costs_are_those_of_the_matrices() {
                 tensor.dims().len() > 1 || of_one_row.iter().any(|end| name.ends_with(end));
             if !is_matrix
                 || name.contains("norm")
-                || name.starts_with("dense_2.")
+                // What is behind pooling.
+                || ["dense_2.", "dense_3.", "cls."].iter().any(|beginning| name.starts_with(beginning))
+                || name == "token_types.weight"
                 || name.ends_with(".bias")
                 || name.contains("conv1d")
                 || name.ends_with("shortconv.conv.weight")
@@ -78,7 +81,8 @@ fn costs_are_those_of_the_matrices() {
                 || name == "position_embd.weight"
                 // Rows of it are looked up.
                 || name == "per_layer_token_embd.weight"
-                || (name == "token_embd.weight" && gguf.tensor("output.weight").is_some())
+                || (name == "token_embd.weight"
+                    && (model.is_encoder() || gguf.tensor("output.weight").is_some()))
                 || fixture.is_without_effect(name)
                 // Files have them nevertheless.
                 || has_shared_keys(first_sharing, name)
@@ -129,11 +133,17 @@ fn logits_agree_with_the_reference() {
     let (mut failures, mut skipped) = (Vec::new(), Vec::new());
     let mut found: HashMap<String, Vec<f64>> = HashMap::new();
     for fixture in fixtures() {
-        if !fixture.is_complete() || !is_registered(&fixture) {
+        let compared = match (fixture.is_complete(), fixture.has_embeddings()) {
+            _ if !is_registered(&fixture) => None,
+            (true, _) => Some(of_all_feedings(&fixture)),
+            (_, true) => Some(embeddings::of_all_ways(&fixture)),
+            _ => None,
+        };
+        let Some(compared) = compared else {
             skipped.push(fixture.name);
             continue;
-        }
-        match of_all_feedings(&fixture) {
+        };
+        match compared {
             Ok(nmse) => {
                 println!("{:24} NMSE {nmse:.1e}", fixture.name);
                 found
@@ -290,7 +300,9 @@ fn architecture_files_compute_nothing() {
 fn every_architecture_has_a_fixture() {
     let fixtures = Fixture::all(&common::testdata().join("archs"));
     for arch in ARCHS {
-        let is_its = |f: &Fixture| f.arch() == arch.name && f.is_complete();
+        let is_its = |f: &Fixture| {
+            f.arch() == arch.name && (f.is_complete() || f.has_embeddings())
+        };
         assert!(
             fixtures.iter().any(is_its),
             "{} has none; testdata/archs/take.py brings them",

@@ -114,6 +114,16 @@ impl Fixture {
         self.path("head").is_file() && self.path("logits").is_file()
     }
 
+    /// Whether it has embeddings to compare with.
+    pub fn has_embeddings(&self) -> bool {
+        self.path("head").is_file() && self.path("embd").is_file()
+    }
+
+    /// The texts of a fixture with embeddings.
+    pub fn texts(&self) -> Vec<Vec<u32>> {
+        serde_json::from_value(self.json["tokens"].clone()).unwrap()
+    }
+
     /// First and last position with logits.
     pub fn positions(&self) -> RangeInclusive<usize> {
         let position = |i: usize| self.json["positions"][i].as_u64().unwrap() as usize;

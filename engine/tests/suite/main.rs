@@ -6,6 +6,7 @@ mod batches;
 mod common;
 mod company;
 mod determinism;
+mod embeddings;
 mod fuzz_finds;
 mod hostile;
 mod hostile_templates;

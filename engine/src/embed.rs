@@ -1,0 +1,373 @@
+//! Embeddings: a vector for each text, or for each of its tokens, out of an encoder or out of a decoder's hidden states.
+//! Texts that an encoder sees whole go through it several at a time; their vectors are the same bits as one by one.
+//! Flows in: token ids of texts. Flows out: [`Embedding`]s.
+
+use std::sync::Arc;
+
+use gristmill_kernels::ops::{self, RopeTable};
+use gristmill_kernels::{Compute, ComputeOptions};
+
+use crate::cache::States;
+use crate::error::Error;
+use crate::layers::{Batch, Buffers, Pass, Pool, Pooling};
+use crate::memory::{self, MemoryPlan};
+use crate::model::Model;
+use crate::options::ContextOptions;
+use crate::runner::{Runner, SequenceId, room};
+use crate::stop::StopHandle;
+
+/// What is made of hidden states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EmbedOptions {
+    /// How a text's tokens are joined; `None`: as the file says, and where it does not, by the mean in an encoder and by
+    /// the last token in a decoder, the only one that has seen all others.
+    pub pooling: Option<Pooling>,
+    /// Vectors are given a length of 1. Scores of a classifier are left as they are.
+    pub normalize: bool,
+}
+
+impl Default for EmbedOptions {
+    fn default() -> Self {
+        Self {
+            pooling: None,
+            normalize: true,
+        }
+    }
+}
+
+/// The embedding of one text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// Tokens of the text.
+    pub tokens: usize,
+    /// Values of a vector.
+    pub width: usize,
+    /// One vector, or one for each token ([`Pooling::None`]).
+    pub values: Vec<f32>,
+}
+
+/// A model with what it takes to embed texts: buffers and threads.
+pub struct Embedder {
+    model: Arc<Model>,
+    compute: Compute,
+    pooling: Pooling,
+    normalize: bool,
+    limit: usize,
+    state: State,
+}
+
+enum State {
+    /// Positions see what is before and behind them: nothing outlives a pass.
+    Whole(Whole),
+    /// They see what is before them: a sequence, which each text begins anew.
+    Causal(Box<Runner>, SequenceId),
+}
+
+/// What a pass of whole texts works with.
+struct Whole {
+    buffers: Buffers,
+    /// Rows that the buffers hold.
+    rows: usize,
+    ropes: Vec<RopeTable>,
+    texts: Batch,
+    /// Of nothing.
+    states: States,
+    /// Tokens of several texts that go through together, if there is no longer text.
+    batch: usize,
+}
+
+impl Model {
+    /// What makes embeddings of texts. Any model will do, though most decoders are not trained for it.
+    pub fn embedder(
+        self: &Arc<Self>,
+        options: &ContextOptions,
+        embed: EmbedOptions,
+    ) -> Result<Embedder, Error> {
+        Embedder::new(self, options, embed)
+    }
+}
+
+impl Embedder {
+    fn new(
+        model: &Arc<Model>,
+        options: &ContextOptions,
+        embed: EmbedOptions,
+    ) -> Result<Self, Error> {
+        if options.batch == 0 || options.context_length == Some(0) {
+            return Err(Error::Option(
+                "the batch and the context must hold at least 1 token".into(),
+            ));
+        }
+        let decoder = &model.decoder;
+        let default = if decoder.is_causal {
+            Pooling::Last
+        } else {
+            Pooling::Mean
+        };
+        let head = &decoder.head.pooling;
+        let pooling = embed.pooling.or(head.kind).unwrap_or(default);
+        if pooling == Pooling::Rank && !head.has_classifier() {
+            return Err(Error::Unsupported(
+                "the file has no classifier (cls.weight, cls.output.weight), and pooling by rank needs one".into(),
+            ));
+        }
+        let compute = Compute::new(&ComputeOptions {
+            threads: options.threads,
+            threads_prompt: options.threads_prompt,
+            isa: options.isa.clone(),
+        })?;
+        let (state, limit) = if decoder.is_causal {
+            let plan = model.memory(options);
+            if !plan.fits() {
+                return Err(Error::Memory(Box::new(plan)));
+            }
+            let positions = plan.context_length;
+            let mut runner = Runner::new(model, options, 1, positions)?;
+            let sequence = runner.open()?;
+            (State::Causal(Box::new(runner), sequence), positions)
+        } else {
+            decoder.check_whole()?;
+            let trained = model.trained_context();
+            let limit = options.context_length.unwrap_or(trained).min(trained);
+            let ropes = decoder.ropes.iter().map(|rope| rope.table(limit));
+            let whole = Whole {
+                buffers: decoder.buffers(0),
+                rows: 0,
+                ropes: ropes.collect(),
+                texts: Batch::default(),
+                states: States::new(&[], &[], room(options, 1, 1)),
+                batch: options.batch,
+            };
+            (State::Whole(whole), limit)
+        };
+        Ok(Self {
+            model: Arc::clone(model),
+            compute,
+            pooling,
+            normalize: embed.normalize && pooling != Pooling::Rank,
+            limit,
+            state,
+        })
+    }
+
+    /// How tokens are joined.
+    pub fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
+    /// Values of a vector.
+    pub fn width(&self) -> usize {
+        let decoder = &self.model.decoder;
+        decoder.head.pooling.width(self.pooling, decoder.width())
+    }
+
+    /// Tokens that a text may have.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether all texts can be embedded: none is empty or too long, and all ids are of the vocabulary. Texts are counted
+    /// from 1.
+    pub fn check<T: AsRef<[u32]>>(&self, texts: &[T]) -> Result<(), Error> {
+        let vocab_size = self.model.vocab_size();
+        for (text, ids) in (1..).zip(texts) {
+            let ids = ids.as_ref();
+            if ids.is_empty() || ids.len() > self.limit {
+                return Err(Error::TextLength {
+                    text,
+                    tokens: ids.len(),
+                    limit: self.limit,
+                });
+            }
+            if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
+                return Err(Error::TokenId { id, vocab_size });
+            }
+        }
+        Ok(())
+    }
+
+    /// The embeddings of texts, in their order.
+    pub fn embed<T: AsRef<[u32]>>(&mut self, texts: &[T]) -> Result<Vec<Embedding>, Error> {
+        self.check(texts)?;
+        let mut all = Vec::with_capacity(texts.len());
+        let mut rest = texts;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(self.together(rest));
+            let pooled = self.pooled(now)?;
+            self.project(now, pooled, &mut all);
+            rest = later;
+        }
+        // After the work, since the file can change while it is read.
+        self.model.gguf.check_unchanged()?;
+        Ok(all)
+    }
+
+    /// How many of the texts go through the model in the next pass.
+    fn together<T: AsRef<[u32]>>(&self, texts: &[T]) -> usize {
+        let State::Whole(whole) = &self.state else {
+            return 1;
+        };
+        let mut tokens = 0;
+        let fitting = texts.iter().take_while(|ids| {
+            tokens += ids.as_ref().len();
+            tokens <= whole.batch
+        });
+        fitting.count().max(1)
+    }
+
+    /// The pooled hidden states of texts, one after the other.
+    fn pooled<T: AsRef<[u32]>>(&mut self, texts: &[T]) -> Result<Vec<f32>, Error> {
+        let Self {
+            model,
+            compute,
+            state,
+            ..
+        } = self;
+        let (width, head) = (model.decoder.width(), &model.decoder.head.pooling);
+        let reads = head.reads(self.pooling);
+        match state {
+            State::Whole(whole) => whole.pooled(model, compute, reads, texts),
+            State::Causal(runner, sequence) => {
+                let mut all = Vec::new();
+                for ids in texts.iter().map(AsRef::as_ref) {
+                    let mut pool = Pool::new(reads, width);
+                    let from = match reads {
+                        Pooling::Last => ids.len() - 1,
+                        _ => 0,
+                    };
+                    let sink = |compute: &mut Compute, hidden: &[f32]| {
+                        pool.add(compute.floats(), hidden);
+                    };
+                    runner.reset(*sequence)?;
+                    let what = (*sequence, ids, from);
+                    runner.feed_hidden(model, compute, what, &StopHandle::default(), sink)?;
+                    all.extend(pool.finish(compute.floats()));
+                }
+                Ok(all)
+            }
+        }
+    }
+
+    /// What is behind the pooling, and each text's share of it.
+    fn project<T: AsRef<[u32]>>(
+        &mut self,
+        texts: &[T],
+        pooled: Vec<f32>,
+        all: &mut Vec<Embedding>,
+    ) {
+        let decoder = &self.model.decoder;
+        let n = pooled.len() / decoder.width();
+        let mut pass = Pass {
+            gguf: &self.model.gguf,
+            compute: &mut self.compute,
+            states: &mut States::new(&[], &[], room(&ContextOptions::default(), 1, 1)),
+            runs: &[],
+            rows: &[],
+            ropes: &[],
+            inputs: &mut [],
+            left: &mut [],
+            n,
+        };
+        let head = &decoder.head.pooling;
+        let mut values = head.project(&mut pass, self.pooling, pooled);
+        let width = values.len() / n;
+        if self.normalize {
+            // A vector of zeros has no direction, and stays as it is.
+            ops::l2_norm(self.compute.floats(), &mut values, width, f32::MIN_POSITIVE);
+        }
+        let mut values = values.as_slice();
+        for tokens in texts.iter().map(|ids| ids.as_ref().len()) {
+            let rows = match self.pooling {
+                Pooling::None => tokens,
+                _ => 1,
+            };
+            let (own, rest) = values.split_at(rows * width);
+            values = rest;
+            all.push(Embedding {
+                tokens,
+                width,
+                values: own.to_vec(),
+            });
+        }
+    }
+}
+
+impl Whole {
+    /// All texts in one pass.
+    fn pooled<T: AsRef<[u32]>>(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        reads: Pooling,
+        texts: &[T],
+    ) -> Result<Vec<f32>, Error> {
+        self.texts.clear();
+        for (number, ids) in texts.iter().enumerate() {
+            self.texts.push(number, 0, ids.as_ref(), 0);
+        }
+        self.grow(model, self.texts.ids.len())?;
+        let all = &self.texts.all;
+        for table in &mut self.ropes {
+            table.prepare(all.rows.iter().map(|row| row.position));
+        }
+        let decoder = &model.decoder;
+        let mut pass = Pass {
+            gguf: &model.gguf,
+            compute,
+            states: &mut self.states,
+            runs: &all.runs,
+            rows: &all.rows,
+            ropes: &self.ropes,
+            inputs: &mut [],
+            left: &mut [],
+            n: all.rows.len(),
+        };
+        let never = || false;
+        decoder.forward(&mut pass, &self.texts, &mut self.buffers, &never);
+        let hidden = decoder.hidden(&pass, &mut self.buffers, 0);
+        let with = compute.floats();
+        let mut hidden = hidden.chunks_exact(decoder.width());
+        let mut all = Vec::new();
+        for length in all.runs.iter().map(|run| run.n) {
+            let mut pool = Pool::new(reads, decoder.width());
+            hidden
+                .by_ref()
+                .take(length)
+                .for_each(|row| pool.add(with, row));
+            all.extend(pool.finish(with));
+        }
+        Ok(all)
+    }
+
+    /// Makes room for so many rows, unless there is not enough memory.
+    fn grow(&mut self, model: &Model, rows: usize) -> Result<(), Error> {
+        if rows <= self.rows {
+            return Ok(());
+        }
+        let bytes = |rows: usize| model.decoder.buffer_values(rows).saturating_mul(4) as u64;
+        let available = memory::available();
+        let fits = |rows: usize| available.is_none_or(|have| bytes(rows) <= have);
+        if !fits(rows) {
+            let (mut fitting, mut too_many) = (0, rows);
+            while fitting + 1 < too_many {
+                let middle = fitting + (too_many - fitting) / 2;
+                if fits(middle) {
+                    fitting = middle
+                } else {
+                    too_many = middle
+                }
+            }
+            return Err(Error::Memory(Box::new(MemoryPlan {
+                weights: model.gguf.file_bytes(),
+                cache: 0,
+                scratch: bytes(rows),
+                available,
+                context_length: rows,
+                fitting_context: fitting,
+            })));
+        }
+        self.buffers = model.decoder.buffers(rows);
+        self.rows = rows;
+        Ok(())
+    }
+}
