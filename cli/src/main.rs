@@ -65,6 +65,7 @@ struct Cli {
 enum Command {
     Chat(commands::chat::Chat),
     Run(commands::run::Run),
+    Embed(commands::embed::Embed),
     Perplexity(commands::perplexity::Perplexity),
     Inspect(commands::inspect::Inspect),
     Tokenize(commands::tokenize::Tokenize),
@@ -82,6 +83,7 @@ impl Command {
         match self {
             Command::Chat(command) => command.run(),
             Command::Run(command) => command.run(),
+            Command::Embed(command) => command.run(),
             Command::Perplexity(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Tokenize(command) => command.run(),

@@ -85,10 +85,10 @@ pub struct EngineArgs {
     /// Threads [default: the performance cores]
     #[arg(short, long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
-    /// How keys are kept [default: f16, but for 'logits' f32]
+    /// How keys are kept [default: f16, but for 'logits' and 'embed' f32]
     #[arg(long, value_name = "TYPE", value_parser = cache_type())]
     pub cache_type_k: Option<CacheType>,
-    /// How values are kept [default: f16, but for 'logits' f32]
+    /// How values are kept [default: f16, but for 'logits' and 'embed' f32]
     #[arg(long, value_name = "TYPE", value_parser = cache_type())]
     pub cache_type_v: Option<CacheType>,
     #[command(flatten)]

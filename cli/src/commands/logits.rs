@@ -69,8 +69,8 @@ impl Logits {
     /// Computes the logits, writes or compares them.
     pub fn run(mut self) -> Result<()> {
         let ids = match (&self.ids, &self.ids_file) {
-            (Some(ids), _) => parse_ids(ids)?,
-            (None, Some(file)) => parse_ids(&crate::input::text_file(file)?)?,
+            (Some(ids), _) => crate::input::ids(ids)?,
+            (None, Some(file)) => crate::input::ids(&crate::input::text_file(file)?)?,
             (None, None) => return Err(usage("--ids or --ids-file is needed")),
         };
         self.engine.more.check()?;
@@ -150,25 +150,6 @@ impl Logits {
     }
 }
 
-/// Token ids separated by commas or white space; brackets around them, as JSON has them, are fine.
-fn parse_ids(text: &str) -> Result<Vec<u32>> {
-    let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
-    let words = inner
-        .split(|c: char| c == ',' || c.is_whitespace())
-        .filter(|word| !word.is_empty());
-    let ids = words
-        .map(|word| {
-            word.parse()
-                .map_err(|_| usage(format!("'{word}' is no token id")))
-        })
-        .collect::<Result<Vec<u32>>>()?;
-    if ids.is_empty() {
-        Err(usage("no token ids given"))
-    } else {
-        Ok(ids)
-    }
-}
-
 fn read_floats(path: &Path) -> Result<Vec<f32>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let (floats, rest) = bytes.as_chunks::<4>();
@@ -222,13 +203,6 @@ fn argmax(row: &[f32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_are_read_as_people_write_them() {
-        assert_eq!(parse_ids("1,2,3").unwrap(), [1, 2, 3]);
-        assert_eq!(parse_ids("[1, 2]\n").unwrap(), [1, 2]);
-        assert!(parse_ids("").is_err() && parse_ids("1,x").is_err() && parse_ids("-1").is_err());
-    }
 
     #[test]
     fn comparisons() {

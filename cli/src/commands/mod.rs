@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod chat;
 pub mod completions;
+pub mod embed;
 pub mod inspect;
 pub mod logits;
 pub mod models;

@@ -6,6 +6,7 @@ mod chat;
 mod chat_again;
 mod download;
 mod elsewhere;
+mod embed;
 mod hub;
 mod interrupts;
 mod looks;

@@ -41,6 +41,8 @@ pub struct Tiny {
     pub architecture: &'static str,
     /// A tensor of four values that llama does not know.
     pub extra: Option<&'static str>,
+    /// Its positions see the whole text, and their mean is its embedding.
+    pub encoder: bool,
 }
 
 impl Default for Tiny {
@@ -53,6 +55,7 @@ impl Default for Tiny {
             weights: TensorType::F32,
             architecture: "llama",
             extra: None,
+            encoder: false,
         }
     }
 }
@@ -103,6 +106,10 @@ impl Tiny {
         writer.set("llama.attention.head_count_kv", 1u32);
         writer.set("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
         writer.set("llama.rope.dimension_count", (width / 2) as u32);
+        if self.encoder {
+            writer.set("llama.attention.causal", false);
+            writer.set("llama.pooling_type", 1u32);
+        }
         writer.set("tokenizer.ggml.model", "gpt2");
         writer.set("tokenizer.ggml.pre", "gpt-2");
         writer.set("tokenizer.ggml.tokens", strings(&tokens));

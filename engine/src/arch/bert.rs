@@ -16,10 +16,16 @@ pub static BERT: Architecture = Architecture::new(
     "BERT, RoBERTa: bge, gte, e5, all-MiniLM (embeddings)",
     bert,
 );
-pub static NOMIC_BERT: Architecture =
-    Architecture::new("nomic-bert", "nomic-embed-text 1 and 1.5 (embeddings)", nomic);
-pub static NOMIC_BERT_MOE: Architecture =
-    Architecture::new("nomic-bert-moe", "nomic-embed-text 2 (embeddings)", nomic_moe);
+pub static NOMIC_BERT: Architecture = Architecture::new(
+    "nomic-bert",
+    "nomic-embed-text 1 and 1.5 (embeddings)",
+    nomic,
+);
+pub static NOMIC_BERT_MOE: Architecture = Architecture::new(
+    "nomic-bert-moe",
+    "nomic-embed-text 2 (embeddings)",
+    nomic_moe,
+);
 pub static JINA_BERT_V2: Architecture =
     Architecture::new("jina-bert-v2", "jina-embeddings 2 (embeddings)", jina2);
 pub static MODERN_BERT: Architecture = Architecture::new(

@@ -157,10 +157,7 @@ impl<'a> Builder<'a> {
     }
 
     /// As [`windows`](Self::windows), but by a period it is the first layer of each that sees everything.
-    pub fn windows_but_first_of(
-        &self,
-        period: usize,
-    ) -> Result<(Pattern, Option<usize>), Error> {
+    pub fn windows_but_first_of(&self, period: usize) -> Result<(Pattern, Option<usize>), Error> {
         let (pattern, window) = self.windows(period)?;
         Ok((pattern.first_for_last(), window))
     }

@@ -9,21 +9,22 @@ use crate::embeddings;
 use gristmill_engine::{CacheType, ContextOptions, Logits, Model, arch::ARCHS};
 use gristmill_gguf::{Gguf, TensorType, Writer};
 
-/// All fixtures that hold a model for the registry: of the shared folder where it is there, else of `testdata`.
-pub fn fixtures() -> Vec<Fixture> {
+/// All fixtures that hold a model for the registry: of the shared folder where it is there, and what it lacks of `testdata`.
+fn fixtures() -> Vec<Fixture> {
     let shared: Vec<_> = ["archs", "archs-variants"]
         .iter()
         .filter_map(|f| common::shared(f))
         .collect();
-    let folders = if shared.is_empty() {
-        vec![common::testdata().join("archs")]
-    } else {
-        shared
-    };
-    folders.iter().flat_map(|f| Fixture::all(f)).collect()
+    let mut all: Vec<Fixture> = shared.iter().flat_map(|f| Fixture::all(f)).collect();
+    for fixture in Fixture::all(&common::testdata().join("archs")) {
+        if !all.iter().any(|f| f.name == fixture.name) {
+            all.push(fixture);
+        }
+    }
+    all
 }
 
-pub fn is_registered(fixture: &Fixture) -> bool {
+fn is_registered(fixture: &Fixture) -> bool {
     ARCHS.iter().any(|a| a.name == fixture.arch())
 }
 
@@ -300,9 +301,7 @@ fn architecture_files_compute_nothing() {
 fn every_architecture_has_a_fixture() {
     let fixtures = Fixture::all(&common::testdata().join("archs"));
     for arch in ARCHS {
-        let is_its = |f: &Fixture| {
-            f.arch() == arch.name && (f.is_complete() || f.has_embeddings())
-        };
+        let is_its = |f: &Fixture| f.arch() == arch.name && (f.is_complete() || f.has_embeddings());
         assert!(
             fixtures.iter().any(is_its),
             "{} has none; testdata/archs/take.py brings them",
