@@ -36,7 +36,7 @@ fn lines_have_a_vector_for_each_text() {
         assert_eq!(lines.len(), 2);
         let second: Value = serde_json::from_str(lines[1]).unwrap();
         assert_eq!(second["index"], 1);
-        assert_eq!(second["tokens"], 13);
+        assert_eq!(second["tokens"], 12);
         let values = vector(lines[0]);
         let length: f32 = values.iter().map(|v| v * v).sum();
         assert!(values.len() == 32 && (length - 1.0).abs() < 1e-5);

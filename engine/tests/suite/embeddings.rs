@@ -121,6 +121,41 @@ fn kinds_of_pooling_read_the_same_hidden_states() {
     }
 }
 
+/// Texts of every length up to 40, alone and in passes of many, with weights of the types that files have.
+#[test]
+fn texts_together_are_the_same_bits_as_alone() {
+    let texts: Vec<Vec<u32>> = (1..=40u32)
+        .map(|n| (0..n).map(|i| (i * 37 + n * 11) % 128).collect())
+        .collect();
+    for name in [
+        "bert-mean",
+        "jina-bert-v2-code",
+        "modern-bert",
+        "nomic-bert-moe",
+    ] {
+        let bytes = Fixture::named(name).expand();
+        for kind in ["Q8_0", "Q4_0", "Q4_1", "F16"] {
+            let kind = common::tensor_type(kind);
+            let model = common::quantized(&bytes, |_| kind).unwrap();
+            let of = |threads, batch| {
+                let options = ContextOptions {
+                    batch,
+                    ..common::exact(threads)
+                };
+                embed(&mut model.embedder(&options, AS_THEY_ARE).unwrap(), &texts)
+            };
+            let alone = of(1, 1);
+            for (threads, batch) in [(1, 50), (2, 300), (3, 1000)] {
+                assert!(
+                    common::same_bits(&of(threads, batch), &alone),
+                    "{name} as {} in passes of {batch}",
+                    kind.name()
+                );
+            }
+        }
+    }
+}
+
 /// A classifier of one score, as rerankers have it, computed once more.
 #[test]
 fn ranks_are_a_classifiers_scores() {
