@@ -249,7 +249,7 @@ impl Pattern {
         match self {
             Self::ButEvery(0) | Self::ButFirstOf(0) => true,
             Self::ButEvery(n) => layer % n != n - 1,
-            Self::ButFirstOf(n) => layer % n != 0,
+            Self::ButFirstOf(n) => !layer.is_multiple_of(*n),
             Self::Each(layers) => layers.get(layer).copied().unwrap_or(false),
         }
     }
