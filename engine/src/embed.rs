@@ -327,16 +327,16 @@ impl Whole {
         let hidden = decoder.hidden(&pass, &mut self.buffers, 0);
         let with = compute.floats();
         let mut hidden = hidden.chunks_exact(decoder.width());
-        let mut all = Vec::new();
+        let mut pooled = Vec::new();
         for length in all.runs.iter().map(|run| run.n) {
             let mut pool = Pool::new(reads, decoder.width());
             hidden
                 .by_ref()
                 .take(length)
                 .for_each(|row| pool.add(with, row));
-            all.extend(pool.finish(with));
+            pooled.extend(pool.finish(with));
         }
-        Ok(all)
+        Ok(pooled)
     }
 
     /// Makes room for so many rows, unless there is not enough memory.

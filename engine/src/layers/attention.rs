@@ -569,7 +569,10 @@ impl Mixer for SelfAttention {
                 pass.compute.attention(&scores, queries, run.n, mixed);
             }
         } else {
-            let by_heads = cut(&mut scratch, bidirectional::values(n, (keys.len() + values.len()) / n));
+            let by_heads = cut(
+                &mut scratch,
+                bidirectional::values(n, (keys.len() + values.len()) / n),
+            );
             bidirectional::attend(pass, &scores, [queries, keys, values], by_heads, mixed);
         }
         if let Some(activation) = spec.gate {

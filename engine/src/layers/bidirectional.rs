@@ -44,7 +44,10 @@ pub(super) fn attend(
 /// Rows of `width` values into the kernel's order, `[page][head][slot]`.
 fn to_pages(rows: &[f32], width: usize, heads: usize, out: &mut [f32]) {
     let length = width / heads;
-    for (rows, page) in rows.chunks(PAGE * width).zip(out.chunks_exact_mut(PAGE * width)) {
+    for (rows, page) in rows
+        .chunks(PAGE * width)
+        .zip(out.chunks_exact_mut(PAGE * width))
+    {
         for (head, to) in page.chunks_exact_mut(PAGE * length).enumerate() {
             let from = &rows[head * length..];
             copy(rows.len() / width, length, (from, width), (to, length));

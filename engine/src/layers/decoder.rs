@@ -325,12 +325,7 @@ impl Decoder {
 
     /// The hidden states behind the last norm of `pass.n` of the wanted rows that went through [`Self::forward`] last, from
     /// number `first` on.
-    pub fn hidden<'b>(
-        &self,
-        pass: &Pass<'_>,
-        buffers: &'b mut Buffers,
-        first: usize,
-    ) -> &'b [f32] {
+    pub fn hidden<'b>(&self, pass: &Pass<'_>, buffers: &'b mut Buffers, first: usize) -> &'b [f32] {
         let width = self.width();
         let x = &buffers.x[first * width..][..pass.n * width];
         let Some(norm) = &self.head.norm else {
