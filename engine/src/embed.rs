@@ -58,7 +58,7 @@ pub struct Embedder {
 
 enum State {
     /// Positions see what is before and behind them: nothing outlives a pass.
-    Whole(Whole),
+    Whole(Box<Whole>),
     /// They see what is before them: a sequence, which each text begins anew.
     Causal(Box<Runner>, SequenceId),
 }
@@ -138,7 +138,7 @@ impl Embedder {
                 states: States::new(&[], &[], room(options, 1, 1)),
                 batch: options.batch,
             };
-            (State::Whole(whole), limit)
+            (State::Whole(Box::new(whole)), limit)
         };
         Ok(Self {
             model: Arc::clone(model),
