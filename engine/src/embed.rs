@@ -70,6 +70,8 @@ struct Whole {
     rows: usize,
     ropes: Vec<RopeTable>,
     texts: Batch,
+    /// Scratch for what adapters add.
+    spare: Vec<f32>,
     /// Of nothing.
     states: States,
     /// Tokens of several texts that go through together, if there is no longer text.
@@ -135,6 +137,7 @@ impl Embedder {
                 rows: 0,
                 ropes: ropes.collect(),
                 texts: Batch::default(),
+                spare: Vec::new(),
                 states: States::new(&[], &[], room(options, 1, 1)),
                 batch: options.batch,
             };
@@ -266,6 +269,7 @@ impl Embedder {
             ropes: &[],
             inputs: &mut [],
             left: &mut [],
+            spare: &mut vec![0.0; decoder.adapted_values(n)],
             n,
         };
         let head = &decoder.head.pooling;
@@ -320,6 +324,7 @@ impl Whole {
             ropes: &self.ropes,
             inputs: &mut [],
             left: &mut [],
+            spare: &mut self.spare,
             n: all.rows.len(),
         };
         let never = || false;
@@ -367,6 +372,7 @@ impl Whole {
             })));
         }
         self.buffers = model.decoder.buffers(rows);
+        self.spare = vec![0.0; model.decoder.adapted_values(rows)];
         self.rows = rows;
         Ok(())
     }

@@ -378,6 +378,7 @@ impl Runner {
                 ropes: &runner.ropes,
                 inputs: &mut runner.layer_inputs,
                 left: &mut runner.left,
+                spare: &mut runner.spare,
                 n: wanted,
             };
             let hidden = model.decoder.hidden(&pass, &mut runner.buffers, 0);

@@ -139,7 +139,7 @@ impl Embed {
         }
 
         let path = source::locate(&self.model)?;
-        let model = Model::open(&path, &self.engine.model_options())?;
+        let model = Model::open(&path, &self.engine.model_options()?)?;
         let ids = if lists.is_empty() {
             let tokenizer = model.tokenizer()?;
             let encode = |text: &String| tokenizer.encode(text, true, true);
