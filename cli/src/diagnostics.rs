@@ -5,6 +5,7 @@
 //! error. Nothing here panics when standard error itself is closed.
 
 use gristmill_engine::Error;
+use gristmill_gguf::ErrorKind;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -111,6 +112,20 @@ fn in_words(error: &Error) -> Option<String> {
         Error::UnusedTensors { .. } => Some(format!(
             "{error} ('gristmill inspect --tensors' shows all that is in it)"
         )),
+        Error::ContextFull { .. } => Some(format!("{error} (-c sets it)")),
+        Error::Memory(plan) => Some(match plan.fitting_context {
+            0 => format!("{plan} (--batch)"),
+            _ => {
+                let plan = plan.describe(|n| format!("-c {n}"));
+                format!("{plan} (--cache-type-k q8_0 --cache-type-v q8_0)")
+            }
+        }),
+        Error::Gguf(gguf) if matches!(gguf.kind(), ErrorKind::Memory { .. }) => {
+            Some(format!("{error} (leave --no-mmap out)"))
+        }
+        Error::Gguf(gguf) if matches!(gguf.kind(), ErrorKind::Changed) => {
+            Some(format!("{error} (--no-mmap does)"))
+        }
         _ => crate::sampling::refused(error),
     }
 }

@@ -205,7 +205,7 @@ impl MoreEngineArgs {
         }
     }
 
-    /// How to make a context of so many positions (`None`: what the model was trained for), with keys and values kept
+    /// How to make a context of that number of positions (`None`: what the model was trained for), with keys and values kept
     /// like this.
     pub fn context_options(
         &self,
@@ -233,14 +233,14 @@ impl EngineArgs {
         self.more.model_options()
     }
 
-    /// How to make a context of so many positions (`None`: what the model was trained for).
+    /// How to make a context of that number of positions (`None`: what the model was trained for).
     pub fn context_options(&self, context_length: Option<usize>) -> ContextOptions {
         let cache = (self.cache_type_k, self.cache_type_v);
         self.more
             .context_options(self.threads, context_length, cache)
     }
 
-    /// A context of so many positions.
+    /// A context of that number of positions.
     pub fn context(
         &self,
         model: &Arc<Model>,

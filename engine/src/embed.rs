@@ -344,7 +344,7 @@ impl Whole {
         Ok(pooled)
     }
 
-    /// Makes room for so many rows, unless there is not enough memory.
+    /// Makes room for `rows` rows, unless there is not enough memory.
     fn grow(&mut self, model: &Model, rows: usize) -> Result<(), Error> {
         if rows <= self.rows {
             return Ok(());

@@ -86,7 +86,7 @@ pub enum Error {
     /// More tokens than the context has room for.
     #[error(
         "the context is full: {tokens} more tokens after {position} exceed its {capacity} positions; \
-         use a larger context (-c) or a shorter text"
+         a larger context or a shorter text is needed"
     )]
     ContextFull {
         /// Tokens held already.

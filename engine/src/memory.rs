@@ -1,13 +1,13 @@
 //! What a run will need, computed before it is taken: weights (mapped), cache, scratch; and what the machine has.
 //! Flows in: a model's description and the options of a context. Flows out: a [`MemoryPlan`], which says in one line
-//! whether it fits and which flag helps when it does not.
+//! whether it fits and what helps when it does not.
 
 use std::fmt;
 
 /// The memory that a context needs, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// The weights: the bytes of the files (adapters' too), mapped and shared with other processes unless `--no-mmap` reads them.
+    /// The weights: the bytes of the files (adapters' too), mapped and shared with other processes unless they are read into memory.
     pub weights: u64,
     /// Keys and values (and other state) of all layers at full context.
     pub cache: u64,
@@ -38,8 +38,8 @@ impl MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// What is needed and, where it does not fit, what helps; `smaller` says in the caller's words how to have a context
-    /// of the size that it is given.
+    /// What is needed and, where it does not fit, what helps; `smaller` says in the caller's words what a context of the size
+    /// that it is given is.
     pub fn describe(&self, smaller: impl Fn(usize) -> String) -> String {
         let Self {
             weights,
@@ -59,23 +59,21 @@ impl MemoryPlan {
             return text;
         };
         text += &format!("; {} are available", bytes(available));
-        if !self.fits() {
-            text += &match self.fitting_context {
-                0 => ": too little for this model (a smaller batch, --batch, needs less scratch)"
-                    .to_owned(),
-                n => format!(
-                    ": {} would fit, and --cache-type-k q8_0 --cache-type-v q8_0 halve the cache",
-                    smaller(n)
-                ),
-            };
-        }
+        text += &match self.fitting_context {
+            _ if self.fits() => String::new(),
+            0 => ": too little for this model, but a smaller batch needs less scratch".to_owned(),
+            n => format!(
+                ": {} would fit, and q8_0 for keys and values halves the cache",
+                smaller(n)
+            ),
+        };
         text
     }
 }
 
 impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.describe(|n| format!("-c {n}")))
+        f.write_str(&self.describe(|n| format!("a context of {n}")))
     }
 }
 
@@ -182,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_that_does_not_fit_names_numbers_and_flags() {
+    fn a_plan_that_does_not_fit_says_what_helps() {
         let plan = MemoryPlan {
             weights: 98_000_000,
             cache: 3_000_000_000,
@@ -200,13 +198,11 @@ mod tests {
             "3.0 GB",
             "50 MB",
             "1.0 GB",
-            "-c 40960",
-            "--cache-type",
+            "a context of 40960 would fit",
+            "q8_0",
         ] {
             assert!(text.contains(part), "{part} is not in: {text}");
         }
-        let other = plan.describe(|n| format!("a book of {n}"));
-        assert!(other.contains("a book of 40960 would fit") && !other.contains("-c "));
         assert!(
             MemoryPlan {
                 available: None,

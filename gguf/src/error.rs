@@ -55,7 +55,7 @@ pub enum ErrorKind {
         error: io::Error,
     },
     /// Not enough memory to read the file into.
-    #[error("no memory for its {bytes} bytes; mapped (without --no-mmap) it needs none up front")]
+    #[error("no memory for its {bytes} bytes; mapped instead of read it needs none up front")]
     Memory {
         /// Bytes asked for.
         bytes: u64,
@@ -289,9 +289,7 @@ pub enum ErrorKind {
         expected: u64,
     },
     /// The file changed since it was opened.
-    #[error(
-        "the file was changed while in use; start again, or use --no-mmap to read it into memory"
-    )]
+    #[error("the file was changed while in use; start again, or read it into memory at first")]
     Changed,
 }
 

@@ -1,7 +1,7 @@
 //! Keeps what `cargo bench` measured, and compares what was kept.
 //!
 //! `cargo run -p gristmill-benches --bin record -- save NAME [FILTER] [--note TEXT]` reads `target/criterion` and writes
-//! `benches/record/NAME.json`; `-- compare OLD NEW [--threshold 5]` prints what moved by more than so many percent, the
+//! `benches/record/NAME.json`; `-- compare OLD NEW [--threshold 5]` prints what moved by more than that percentage, the
 //! largest change first. A record is a name in `benches/record/` or a path.
 
 use std::path::{Path, PathBuf};

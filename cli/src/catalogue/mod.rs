@@ -77,7 +77,7 @@ pub struct State {
 }
 
 impl State {
-    /// Bytes at so many tokens of context, with keys and values in f16.
+    /// Bytes for that number of tokens of context, with keys and values in f16.
     pub fn bytes(&self, context: u64) -> u64 {
         let (layers, window) = self.windowed;
         let tokens = self.layers * context + layers * context.min(window);

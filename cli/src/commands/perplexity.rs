@@ -42,7 +42,7 @@ pub struct Perplexity {
     /// Tokens in a window
     #[arg(short = 'c', long = "context", value_name = "N", default_value_t = 512, value_parser = whole)]
     context: usize,
-    /// Use only the first so many windows
+    /// Use only the first N windows
     #[arg(long, value_name = "N", value_parser = positive)]
     chunks: Option<usize>,
     /// Keep the state in this file, and go on from it if it is there

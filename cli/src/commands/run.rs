@@ -45,7 +45,7 @@ pub struct Run {
     /// A file with the text to complete ('-': standard input)
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// At most so many new tokens [default: until the model ends its text or the context is full]
+    /// The most new tokens [default: until the model ends its text or the context is full]
     #[arg(short = 'n', long = "tokens", value_name = "N", value_parser = whole)]
     tokens: Option<usize>,
     /// Tokens of context [default: what the model was trained for, as far as memory goes]

@@ -6,7 +6,7 @@ use predicates::str::contains;
 use serde_json::Value;
 use std::fs;
 
-/// A completion of so many tokens, as JSON, with more options.
+/// A completion of `tokens` tokens, as JSON, with more options.
 fn completion(place: &Place, tokens: &str, more: &[&str]) -> Value {
     let common = ["-n", tokens, "--ignore-end", "--json"];
     place.json("run", &[&common[..], more].concat())
@@ -246,7 +246,7 @@ fn values_that_make_no_sense_are_refused_by_their_flags() {
             .stdout("")
             .stderr(contains(part));
     }
-    // Where the model is what stands against it.
+    // Where the model is what speaks against it.
     place
         .run("run", &["-p", "a", "--logit-bias", "99999=1"])
         .assert()

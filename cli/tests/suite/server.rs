@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 pub struct Route {
     /// The bytes it serves.
     pub body: Vec<u8>,
-    /// The first so many answers break off after this many bytes of body.
+    /// The number of first answers that break off after this many bytes of body.
     pub cut: Option<(u32, usize)>,
     /// Whether it honours ranges.
     pub ranges: bool,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use gristmill_gguf::Gguf;
 
-use super::{Architecture, Layer, Norms};
+use super::Architecture;
 use crate::adapter::Adapters;
 use crate::error::Error;
 use crate::hparams::{HParams, Keys, Pattern};
@@ -46,6 +46,21 @@ enum HeadNorm {
     Usual,
     /// One that was made, or none.
     Given(Option<Norm>),
+}
+
+/// Norms around a part, by name.
+#[derive(Debug, Clone, Copy)]
+pub enum Norms {
+    /// Before.
+    Before(&'static str),
+    /// Behind.
+    Behind(&'static str),
+    /// Before and behind.
+    Around(&'static str, &'static str),
+    /// Before, without weights.
+    Plain,
+    /// None.
+    None,
 }
 
 impl<'a> Builder<'a> {
@@ -226,14 +241,6 @@ impl<'a> Builder<'a> {
             sees_kept: false,
             behind,
         })
-    }
-
-    /// Adds the layers, each as `layer` says.
-    pub fn repeat(&mut self, layer: impl Fn(usize) -> Layer) -> Result<(), Error> {
-        for number in self.layers() {
-            layer(number).add(self, number)?;
-        }
-        Ok(())
     }
 
     /// A part of a layer that sees the residual stream as it is.

@@ -3,7 +3,7 @@
 
 use gristmill_kernels::ops::Activation;
 
-use super::Builder;
+use super::{Builder, Norms};
 use crate::error::Error;
 use crate::hparams::Keys;
 use crate::layers::{Attention, Branch, Experts, FeedForward, Router, Step};
@@ -25,21 +25,6 @@ pub struct Layer {
     pub residual_scale: f32,
     /// Epsilon of the norms of what both give, if it is another.
     pub epsilon_behind: Option<f32>,
-}
-
-/// Norms around a part, by name.
-#[derive(Debug, Clone, Copy)]
-pub enum Norms {
-    /// Before.
-    Before(&'static str),
-    /// Behind.
-    Behind(&'static str),
-    /// Before and behind.
-    Around(&'static str, &'static str),
-    /// Before, without weights.
-    Plain,
-    /// None.
-    None,
 }
 
 /// Feed-forwards of a model, some or all of whose layers may have experts: those with the tensor `ffn_gate_inp`.
@@ -122,6 +107,16 @@ impl FeedForwards {
             }
         }
         Ok(branches)
+    }
+}
+
+impl Builder<'_> {
+    /// Adds the layers, each as `layer` says.
+    pub fn repeat(&mut self, layer: impl Fn(usize) -> Layer) -> Result<(), Error> {
+        for number in self.layers() {
+            layer(number).add(self, number)?;
+        }
+        Ok(())
     }
 }
 

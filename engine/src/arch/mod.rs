@@ -24,8 +24,8 @@ mod recurrent;
 mod rwkv;
 mod windows;
 
-pub use builder::Builder;
-pub use layer::{FeedForwards, Layer, Norms};
+pub use builder::{Builder, Norms};
+pub use layer::{FeedForwards, Layer};
 
 use crate::error::Error;
 

@@ -15,7 +15,7 @@ use crate::{Context, Error, Tokenizer};
 pub struct Options {
     /// Length of a window in tokens.
     pub n_ctx: usize,
-    /// At most so many windows; `None`: as many as the text has.
+    /// The most windows; `None`: as many as the text has.
     pub chunks: Option<usize>,
 }
 

@@ -17,7 +17,7 @@ pub struct Candidate {
 #[derive(Debug, Clone, Default)]
 pub struct Candidates {
     items: Vec<Candidate>,
-    /// So many items at the front are in descending order of logits, and none behind them is larger.
+    /// Number of items at the front that are in descending order of logits; none behind them is larger.
     sorted: usize,
     /// Item `i` is token `i`.
     indexed: bool,

@@ -21,7 +21,7 @@ pub struct SamplerOptions {
     pub dynamic_temperature_range: f32,
     /// How steeply the dynamic temperature follows the entropy.
     pub dynamic_temperature_exponent: f32,
-    /// Keeps so many of the most likely tokens; 0: all.
+    /// Keeps this number of the most likely tokens; 0: all.
     pub top_k: usize,
     /// Keeps the most likely tokens that together have this probability; 1: all.
     pub top_p: f32,
@@ -29,13 +29,13 @@ pub struct SamplerOptions {
     pub min_p: f32,
     /// Keeps the tokens whose information is closest to the expected, up to this probability; 1: all.
     pub typical_p: f32,
-    /// Keeps tokens whose logits are at most so many standard deviations below the largest; 0 or less: all.
+    /// Keeps tokens whose logits are at most this number of standard deviations below the largest; 0 or less: all.
     pub top_n_sigma: f32,
     /// How often the most likely tokens are excluded; 0: never.
     pub xtc_probability: f32,
     /// Which tokens XTC counts among the most likely; above 0.5: none.
     pub xtc_threshold: f32,
-    /// Truncating samplers (top-p, min-p, typical, XTC) leave at least so many tokens.
+    /// Truncating samplers (top-p, min-p, typical, XTC) leave at least this number of tokens.
     pub min_keep: usize,
     /// How many of the last tokens the penalties look at; 0: none, -1: all.
     pub repeat_last_n: i64,

@@ -137,7 +137,7 @@ impl Costs {
     /// Passes with guesses in a row, after which a plain one is measured again.
     const PLAIN_EVERY: usize = 64;
 
-    /// A pass of so many tokens took so long.
+    /// A pass of `tokens` tokens took `seconds`.
     pub fn add(&mut self, tokens: usize, seconds: f64) {
         self.passes += 1;
         self.since_plain = if tokens == 1 { 0 } else { self.since_plain + 1 };
@@ -164,7 +164,7 @@ impl Costs {
         Some(longer.filter_map(Mean::get).fold(own, f64::min))
     }
 
-    /// What a pass of so many tokens takes: measured, between its measured neighbours, or guessed from those below it,
+    /// What a pass of that many tokens takes: measured, between its measured neighbours, or guessed from those below it,
     /// hopefully so that it is tried. `None` before the first plain pass.
     pub fn seconds(&self, tokens: usize) -> Option<f64> {
         let plain = self.known(1)?;

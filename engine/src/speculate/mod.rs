@@ -155,7 +155,7 @@ impl Speculation {
         Ok(())
     }
 
-    /// A pass of so many tokens took so long.
+    /// A pass of `tokens` tokens took this time.
     pub(crate) fn passed(&mut self, tokens: usize, time: Duration) {
         let seconds = time.as_secs_f64();
         self.costs.add(tokens, seconds);

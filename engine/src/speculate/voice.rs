@@ -32,11 +32,11 @@ pub(super) struct Voice {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
     On,
-    /// So many seconds may be spent on tries.
+    /// Seconds that may be spent on tries.
     Off {
         saved: f64,
     },
-    /// The next pass is that of a try, of which so many seconds are left.
+    /// The next pass is that of a try; the seconds that are left for it.
     Trying {
         saved: f64,
     },
@@ -198,7 +198,7 @@ impl Voice {
         }
     }
 
-    /// A pass took so many seconds, `more` than a plain one.
+    /// A pass took `seconds`, which is `more` than a plain one takes.
     pub(super) fn passed(&mut self, seconds: f64, more: f64) {
         let saved = match self.state {
             State::On => return,

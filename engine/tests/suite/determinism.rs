@@ -7,7 +7,7 @@ use crate::lora;
 use gristmill_engine::{CacheType, ContextOptions, Logits, Model};
 use gristmill_gguf::TensorType;
 
-/// Logits with so many threads for generation, and so many for prompts if not the same.
+/// Logits with these numbers of threads: for generation, and for prompts if not the same.
 fn bits(
     model: &Arc<Model>,
     tokens: &[u32],

@@ -13,9 +13,9 @@ use std::time::Instant;
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Test {
-    /// A prompt of so many tokens.
+    /// A prompt of this number of tokens.
     Prompt(usize),
-    /// So many tokens, one by one.
+    /// This number of tokens, one by one.
     Generation(usize),
 }
 

@@ -356,7 +356,7 @@ impl Bench {
         })?)
     }
 
-    /// The ceilings for so many threads, measured at the first call.
+    /// The ceilings for a number of threads, measured at the first call.
     fn ceilings(
         &self,
         measured: &mut Measured,

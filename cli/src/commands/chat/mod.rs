@@ -63,7 +63,7 @@ pub struct Chat {
     /// Tokens of context [default: what the model was trained for, as far as memory goes]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     context: Option<usize>,
-    /// At most so many tokens in an answer
+    /// The most tokens of an answer
     #[arg(short = 'n', long = "tokens", value_name = "N", value_parser = positive)]
     tokens: Option<usize>,
     /// When the conversation no longer fits: stop, or drop the oldest turns

@@ -26,7 +26,7 @@ pub enum OnFull {
 pub struct Settings {
     /// What to do when the context is full.
     pub on_full: OnFull,
-    /// At most so many tokens in an answer.
+    /// The most tokens of an answer.
     pub max_tokens: Option<usize>,
     /// How tokens are chosen.
     pub sampler: SamplerOptions,

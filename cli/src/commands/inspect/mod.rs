@@ -48,7 +48,7 @@ pub struct Inspect {
     /// List the metadata
     #[arg(long)]
     metadata: bool,
-    /// Memory for so many tokens of context [default: what the model was trained for]
+    /// Memory for N tokens of context [default: what the model was trained for]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     context: Option<usize>,
     /// Print JSON
