@@ -360,6 +360,7 @@ mod tests {
         let mut held = 0;
         for n in [5, 5, 2, 3] {
             states.reserve(sequence, held..held + n, n);
+            states.advance(sequence, n);
             held += n;
         }
         // A token at 10 looks at 3 to 9, and 12 positions before the end are remembered; guesses change nothing.

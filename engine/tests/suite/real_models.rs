@@ -1,7 +1,7 @@
 //! Real models against the reference's greedy generations and perplexities, in `testdata`. Needs the models in the cache
 //! folder (`gristmill pull`); says what it skips.
 
-use crate::common;
+use crate::{common, company};
 use gristmill_engine::eval::perplexity::{Options, Perplexity, State};
 use gristmill_engine::{CacheType, ContextOptions, Logits, Model};
 use std::fs;
@@ -83,6 +83,27 @@ fn smollm2_generates_what_the_reference_does() {
 #[test]
 fn gemma3_generates_what_the_reference_does() {
     generations_agree(GEMMA3, 1.2);
+}
+
+/// As one of three sequences in shared passes, and alone.
+#[test]
+fn company_changes_no_bit() {
+    for file in [SMOLLM2, GEMMA3] {
+        let Some(model) = common::real_model(file) else {
+            continue;
+        };
+        let tokens = &corpus(&model)[..80];
+        let mut context = context_for(&model);
+        let alone = context.feed(tokens, Logits::All).unwrap();
+        let options = ContextOptions {
+            context_length: Some(512),
+            threads: Some(2),
+            ..Default::default()
+        };
+        let shared = company::logits_in_company(&model, tokens, &options);
+        assert!(common::same_bits(&shared, alone), "{file}");
+        println!("{file}: {} tokens have the same logits", tokens.len());
+    }
 }
 
 fn corpus(model: &Model) -> Vec<u32> {
