@@ -472,7 +472,7 @@ fn what_does_not_fit_is_refused() {
     };
     let error = model.context(&huge).err().unwrap().to_string();
     assert!(
-        error.contains("-c ") && error.contains("available"),
+        error.contains("a context of 256 would fit") && error.contains("available"),
         "{error}"
     );
     let mut context = model.context(&common::exact(1)).unwrap();
