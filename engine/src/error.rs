@@ -142,6 +142,11 @@ pub enum Error {
         "all {0} sequences of the engine are in use: release one, or make an engine with room for more"
     )]
     Sequences(usize),
+    /// The cache has no page for a position, though there should be one for each of every sequence.
+    #[error(
+        "the cache has no page left for position {0}: this is a fault of gristmill; please report it"
+    )]
+    Pages(usize),
     /// A sequence that was released is used again.
     #[error("this sequence was released")]
     Released,

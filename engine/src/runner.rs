@@ -518,7 +518,7 @@ impl Runner {
             let (first, n) = (share.first, share.ids.len());
             self.batch.push(share.slot, first, share.ids, share.wanted);
             self.states
-                .reserve(share.slot, first..first + n, share.certain);
+                .reserve(share.slot, first..first + n, share.certain)?;
         }
         let Batch { all, .. } = &self.batch;
         for table in &mut self.ropes {

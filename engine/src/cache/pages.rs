@@ -23,11 +23,11 @@ impl Pool {
         }
     }
 
-    fn take(&mut self) -> u32 {
-        // A sequence never has more pages than its share of the pool, see `States::new`.
-        let page = self.free.pop().expect("a page for every position");
+    /// A free page. There is one as long as no sequence has more than its share, see `States::new`.
+    fn take(&mut self) -> Option<u32> {
+        let page = self.free.pop()?;
         self.holders[page as usize] = 1;
-        page
+        Some(page)
     }
 
     fn leave(&mut self, page: u32) {
@@ -66,30 +66,31 @@ impl Table {
     }
 
     /// Makes the pages of `positions` this sequence's own, calling `copy` with each that it shared and the one that takes
-    /// its place, and gives up those that hold nothing from position `oldest` on.
+    /// its place, and gives up those that hold nothing from position `oldest` on. `None` if the pool has no page left.
     pub(super) fn reserve(
         &mut self,
         pool: &mut Pool,
         positions: std::ops::Range<usize>,
         oldest: usize,
         mut copy: impl FnMut(u32, u32),
-    ) {
+    ) -> Option<()> {
         for page in self.0.iter_mut().take(oldest / PAGE) {
             pool.leave(std::mem::replace(page, NONE));
         }
         let (first, end) = (positions.start / PAGE, positions.end.div_ceil(PAGE));
         for number in first..end {
             match self.0.get_mut(number) {
-                None => self.0.push(pool.take()),
-                Some(page) if *page == NONE => *page = pool.take(),
+                None => self.0.push(pool.take()?),
+                Some(page) if *page == NONE => *page = pool.take()?,
                 Some(page) if pool.holders[*page as usize] > 1 => {
-                    let own = pool.take();
+                    let own = pool.take()?;
                     copy(*page, own);
                     pool.leave(std::mem::replace(page, own));
                 }
                 Some(_) => {}
             }
         }
+        Some(())
     }
 
     /// Gives up the pages that hold only positions from `positions` on.
@@ -108,26 +109,26 @@ mod tests {
     fn shared_pages_are_copied_before_they_are_written_to() {
         let mut pool = Pool::new(6);
         let (mut one, mut other) = (Table::new(3), Table::new(3));
-        one.reserve(&mut pool, 0..2 * PAGE + 1, 0, |_, _| {
-            panic!("nothing is shared")
-        });
+        let alone = |_, _| panic!("nothing is shared");
+        one.reserve(&mut pool, 0..2 * PAGE + 1, 0, alone).unwrap();
         assert_eq!(one.pages(), [0, 1, 2]);
         one.share(&mut pool, &mut other);
         let mut copies = Vec::new();
-        other.reserve(&mut pool, 2 * PAGE - 1..2 * PAGE, 0, |from, to| {
-            copies.push((from, to));
-        });
+        let mut copy = |from, to| copies.push((from, to));
+        other
+            .reserve(&mut pool, 2 * PAGE - 1..2 * PAGE, 0, &mut copy)
+            .unwrap();
         assert_eq!(copies, [(1, 3)]);
         assert_eq!(other.pages(), [0, 3, 2]);
         // The first one has its page to itself again.
-        one.reserve(&mut pool, PAGE..PAGE + 1, 0, |_, _| {
-            panic!("not shared any more")
-        });
+        one.reserve(&mut pool, PAGE..PAGE + 1, 0, alone).unwrap();
         one.truncate(&mut pool, 0);
         other.truncate(&mut pool, PAGE);
         assert_eq!((one.pages(), other.pages()), (&[][..], &[0][..]));
         other.truncate(&mut pool, 0);
         assert_eq!(pool.free.len(), 6);
+        // More than there is.
+        assert_eq!(one.reserve(&mut pool, 0..7 * PAGE, 0, alone), None);
     }
 
     #[test]
@@ -136,9 +137,10 @@ mod tests {
         let mut table = Table::new(8);
         for end in 1..8 * PAGE {
             let oldest = end.saturating_sub(PAGE + 1);
-            table.reserve(&mut pool, end - 1..end, oldest, |_, _| {
-                panic!("nothing is shared")
-            });
+            let alone = |_, _| panic!("nothing is shared");
+            table
+                .reserve(&mut pool, end - 1..end, oldest, alone)
+                .unwrap();
             let held = table.pages().iter().filter(|&&page| page != NONE).count();
             assert!(held <= 3);
             assert_ne!(table.pages()[oldest / PAGE], NONE);

@@ -9,6 +9,7 @@ use gristmill_kernels::attention::{CacheRows, PAGE};
 use super::pages::{Pool, Table};
 use super::store::Store;
 use super::{CacheId, CacheShape, CacheType, FixedId, FixedShape, FixedState, FixedStates, Moment};
+use crate::error::Error;
 
 /// For how many sequences of what length there is room.
 #[derive(Debug, Clone, Copy)]
@@ -74,9 +75,10 @@ struct Reach {
     pool: Pool,
 }
 
-/// The past of one sequence.
+/// The past of one sequence; an empty one waits for a sequence to be opened.
 #[derive(Debug)]
 struct Past {
+    is_open: bool,
     /// By reach.
     tables: Vec<Table>,
     fixed: FixedStates,
@@ -87,11 +89,9 @@ struct Past {
 /// The states of all sequences. A sequence is named by a small number, as it is opened.
 #[derive(Debug)]
 pub struct States {
-    room: Room,
     caches: Vec<Cache>,
     reaches: Vec<Reach>,
-    fixed: Vec<FixedShape>,
-    sequences: Vec<Option<Past>>,
+    sequences: Vec<Past>,
 }
 
 /// What the attention kernel reads.
@@ -133,24 +133,25 @@ impl States {
                 values: (!shape.latent).then(|| store(room.values, shape.value_length)),
             }
         });
+        let caches = caches.collect();
+        let table = |reach: &Reach| Table::new(room.pages(reach.window));
+        let sequences = (0..room.sequences).map(|_| Past {
+            is_open: false,
+            tables: reaches.iter().map(table).collect(),
+            fixed: FixedStates::new(fixed),
+            longest: 0,
+        });
         Self {
-            caches: caches.collect(),
+            sequences: sequences.collect(),
+            caches,
             reaches,
-            fixed: fixed.to_vec(),
-            sequences: (0..room.sequences).map(|_| None).collect(),
-            room,
         }
     }
 
     /// A new, empty sequence, if there is room for one.
     pub fn open(&mut self) -> Option<usize> {
-        let free = self.sequences.iter().position(Option::is_none)?;
-        let table = |reach: &Reach| Table::new(self.room.pages(reach.window));
-        self.sequences[free] = Some(Past {
-            tables: self.reaches.iter().map(table).collect(),
-            fixed: FixedStates::new(&self.fixed),
-            longest: 0,
-        });
+        let free = self.sequences.iter().position(|past| !past.is_open)?;
+        self.sequences[free].is_open = true;
         Some(free)
     }
 
@@ -158,42 +159,36 @@ impl States {
     /// writes to them.
     pub fn fork(&mut self, of: usize) -> Option<usize> {
         let new = self.open()?;
-        let mut past = self.sequences[new].take()?;
-        let from = self.past(of);
+        let [past, from] = self.sequences.get_disjoint_mut([new, of]).ok()?;
         past.longest = from.longest;
         past.fixed.become_like(&from.fixed);
         let tables = past.tables.iter_mut().zip(&mut self.reaches);
-        let from = self.sequences[of].as_ref()?;
         for ((table, reach), from) in tables.zip(&from.tables) {
             from.share(&mut reach.pool, table);
         }
-        self.sequences[new] = Some(past);
         Some(new)
     }
 
     /// Ends a sequence.
     pub fn release(&mut self, sequence: usize) {
         self.clear(sequence);
-        self.sequences[sequence] = None;
+        self.sequences[sequence].is_open = false;
     }
 
-    fn past(&self, sequence: usize) -> &Past {
-        self.sequences[sequence].as_ref().expect("an open sequence")
-    }
-
-    fn past_mut(&mut self, sequence: usize) -> &mut Past {
-        self.sequences[sequence].as_mut().expect("an open sequence")
-    }
-
-    /// Makes room for a pass over `positions`, of which the first `certain` will stay.
-    pub fn reserve(&mut self, sequence: usize, positions: Range<usize>, certain: usize) {
+    /// Makes room for a pass over `positions`, of which the first `certain` will stay. [`Error::Pages`] if there is none.
+    pub fn reserve(
+        &mut self,
+        sequence: usize,
+        positions: Range<usize>,
+        certain: usize,
+    ) -> Result<(), Error> {
         let Self {
             reaches,
             caches,
             sequences,
             ..
         } = self;
-        let past = sequences[sequence].as_mut().expect("an open sequence");
+        let past = &mut sequences[sequence];
         past.longest = past.longest.max(positions.start + certain);
         let tables = past.tables.iter_mut().zip(reaches).enumerate();
         for (number, (table, reach)) in tables {
@@ -201,7 +196,7 @@ impl States {
                 None => 0,
                 Some(_) => past.longest.saturating_sub(reach.remembered),
             };
-            table.reserve(&mut reach.pool, positions.clone(), oldest, |from, to| {
+            let reserved = table.reserve(&mut reach.pool, positions.clone(), oldest, |from, to| {
                 for cache in caches.iter_mut().filter(|cache| cache.reach == number) {
                     cache.keys.copy_page(from, to);
                     if let Some(values) = &mut cache.values {
@@ -209,12 +204,14 @@ impl States {
                     }
                 }
             });
+            reserved.ok_or(Error::Pages(positions.end))?;
         }
+        Ok(())
     }
 
     /// Positions up to `positions` will stay, even if they were guesses.
     pub fn accept(&mut self, sequence: usize, positions: usize) {
-        let past = self.past_mut(sequence);
+        let past = &mut self.sequences[sequence];
         past.longest = past.longest.max(positions);
     }
 
@@ -228,7 +225,7 @@ impl States {
         keys: &[f32],
         values: &[f32],
     ) {
-        let past = self.sequences[sequence].as_ref().expect("an open sequence");
+        let past = &self.sequences[sequence];
         let cache = &mut self.caches[cache.0];
         let pages = past.tables[cache.reach].pages();
         cache.keys.write(pages, first, n, keys);
@@ -246,7 +243,7 @@ impl States {
     pub fn view(&self, cache: CacheId, sequence: usize) -> CacheView<'_> {
         let cache = &self.caches[cache.0];
         CacheView {
-            pages: self.past(sequence).tables[cache.reach].pages(),
+            pages: self.sequences[sequence].tables[cache.reach].pages(),
             keys: cache.keys.rows(),
             values: cache.values.as_ref().unwrap_or(&cache.keys).rows(),
             value_stride: match cache.values {
@@ -258,41 +255,52 @@ impl States {
 
     /// A recurrent layer's state.
     pub fn fixed(&self, state: FixedId, sequence: usize) -> &FixedState {
-        &self.past(sequence).fixed.states()[state.0]
+        &self.sequences[sequence].fixed.states()[state.0]
     }
 
     /// Keeps the fixed states as they are now, to go back to.
     pub fn mark(&mut self, sequence: usize, moment: Moment) {
-        self.past_mut(sequence).fixed.keep(moment);
+        self.sequences[sequence].fixed.keep(moment);
     }
 
     /// The fixed states have seen `tokens` more.
     pub fn advance(&mut self, sequence: usize, tokens: usize) {
-        self.past_mut(sequence).fixed.advance(tokens);
+        self.sequences[sequence].fixed.advance(tokens);
     }
 
     /// A pass was broken off: what the fixed states have seen is not known.
     pub fn lose(&mut self, sequence: usize) {
-        self.past_mut(sequence).fixed.lose();
+        self.sequences[sequence].fixed.lose();
     }
 
     /// Brings the fixed states back to where no more than `held` positions were seen, and says which positions of those held
-    /// are to be fed again.
+    /// are to be fed again: all of them, where windows have forgotten what the first of these would need.
     pub fn rewind(&mut self, sequence: usize, held: usize) -> Range<usize> {
-        self.past_mut(sequence).fixed.rewind(held)
+        let again = self.sequences[sequence].fixed.rewind(held);
+        if again.is_empty() || again.start >= self.oldest(sequence) {
+            return again;
+        }
+        self.clear(sequence);
+        0..held
+    }
+
+    /// The oldest position from which a sequence could go on.
+    fn oldest(&self, sequence: usize) -> usize {
+        let longest = self.sequences[sequence].longest;
+        let oldest = self.reaches.iter().map(|reach| reach.oldest(longest));
+        oldest.max().unwrap_or(0)
     }
 
     /// Forgets the positions from `positions` on; or says from which one it could go on at the earliest, where a window has
     /// forgotten what the next token would need.
     pub fn truncate(&mut self, sequence: usize, positions: usize) -> Result<(), usize> {
-        let past = self.past(sequence);
-        let oldest = self.reaches.iter().map(|reach| reach.oldest(past.longest));
-        let oldest = oldest.max().unwrap_or(0);
+        let past = &self.sequences[sequence];
+        let oldest = self.oldest(sequence);
         // Recurrent layers go on from a copy of their states, which may be of an earlier position.
         if past.fixed.restart(positions) < oldest {
             return Err(oldest);
         }
-        let past = self.sequences[sequence].as_mut().expect("an open sequence");
+        let past = &mut self.sequences[sequence];
         for (table, reach) in past.tables.iter_mut().zip(&mut self.reaches) {
             table.truncate(&mut reach.pool, positions);
         }
@@ -301,7 +309,7 @@ impl States {
 
     /// Back to the beginning.
     pub fn clear(&mut self, sequence: usize) {
-        let past = self.sequences[sequence].as_mut().expect("an open sequence");
+        let past = &mut self.sequences[sequence];
         for (table, reach) in past.tables.iter_mut().zip(&mut self.reaches) {
             table.truncate(&mut reach.pool, 0);
         }
@@ -359,12 +367,12 @@ mod tests {
         let sequence = states.open().unwrap();
         let mut held = 0;
         for n in [5, 5, 2, 3] {
-            states.reserve(sequence, held..held + n, n);
+            states.reserve(sequence, held..held + n, n).unwrap();
             states.advance(sequence, n);
             held += n;
         }
         // A token at 10 looks at 3 to 9, and 12 positions before the end are remembered; guesses change nothing.
-        states.reserve(sequence, 15..30, 0);
+        states.reserve(sequence, 15..30, 0).unwrap();
         assert_eq!(states.truncate(sequence, 9), Err(10));
         assert_eq!(states.truncate(sequence, 10), Ok(()));
         states.accept(sequence, 16);
@@ -395,13 +403,13 @@ mod tests {
         let mut states = States::new(&[shape], &[fixed], room);
         let (cache, state) = (CacheId(0), FixedId(0));
         let one = states.open().unwrap();
-        states.reserve(one, 0..300, 300);
+        states.reserve(one, 0..300, 300).unwrap();
         let rows = filled(0, 300, 64);
         states.write(cache, one, (0, 300), &rows, &rows);
         states.fixed(state, one).part(0)[0] = 1.0;
         let other = states.fork(one).unwrap();
         assert!(states.fork(one).is_none());
-        states.reserve(other, 290..291, 1);
+        states.reserve(other, 290..291, 1).unwrap();
         let changed = filled(1000, 1, 64);
         states.write(cache, other, (290, 1), &changed, &changed);
         states.fixed(state, other).part(0)[0] = 2.0;
@@ -422,5 +430,37 @@ mod tests {
         states.release(one);
         assert_eq!(key(&states, other, 10, 0), 640.0);
         assert_eq!(states.open(), Some(one));
+    }
+
+    #[test]
+    fn where_a_window_has_forgotten_all_is_read_again() {
+        let fixed = FixedShape {
+            parts: 1,
+            values: 1,
+        };
+        let mut states = States::new(&[SHAPE], &[fixed], ROOM);
+        let sequence = states.open().unwrap();
+        let feed = |states: &mut States, first: usize| {
+            states.reserve(sequence, first..first + 5, 5).unwrap();
+            states.advance(sequence, 5);
+        };
+        states.mark(sequence, Moment::Turn);
+        feed(&mut states, 0);
+        feed(&mut states, 5);
+        states.mark(sequence, Moment::Turn);
+        feed(&mut states, 10);
+        // A pass was broken off: from 10 on everything that is looked at is held.
+        states.lose(sequence);
+        assert_eq!(states.rewind(sequence, 15), 10..15);
+        (10..15)
+            .step_by(5)
+            .for_each(|first| feed(&mut states, first));
+        feed(&mut states, 15);
+        feed(&mut states, 20);
+        states.lose(sequence);
+        assert_eq!(states.rewind(sequence, 25), 0..25);
+        (0..25)
+            .step_by(5)
+            .for_each(|first| feed(&mut states, first));
     }
 }
