@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::generate::Generation;
 use crate::model::Model;
 use crate::options::{ContextOptions, Logits};
-use crate::runner::SequenceId;
+use crate::sequence::SequenceId;
 use crate::speculate::Speculation;
 use crate::stop::StopHandle;
 

@@ -13,7 +13,8 @@ use crate::layers::{Batch, Buffers, Pass, Pool, Pooling};
 use crate::memory::{self, MemoryPlan};
 use crate::model::Model;
 use crate::options::ContextOptions;
-use crate::runner::{Runner, SequenceId, room};
+use crate::runner::{Runner, room};
+use crate::sequence::SequenceId;
 use crate::stop::StopHandle;
 
 /// What is made of hidden states.

@@ -9,7 +9,8 @@ use gristmill_kernels::{Compute, ComputeOptions};
 use crate::error::Error;
 use crate::model::Model;
 use crate::options::{ContextOptions, Logits};
-use crate::runner::{Feed, Runner, SequenceId};
+use crate::runner::Runner;
+use crate::sequence::{Feed, SequenceId};
 use crate::stop::StopHandle;
 
 /// A model with its threads and the sequences that it runs.

@@ -12,7 +12,8 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::model::Model;
 use crate::options::Logits;
-use crate::runner::{Feed, Runner, SequenceId};
+use crate::runner::Runner;
+use crate::sequence::{Feed, SequenceId};
 use crate::speculate::{Counts, MOST_GUESSES, Speculation};
 use crate::stop::StopHandle;
 

@@ -13,28 +13,10 @@ use crate::cache::{Moment, Room, States};
 use crate::error::Error;
 use crate::layers::{Batch, Buffers, Pass};
 use crate::model::Model;
-use crate::options::{ContextOptions, Logits};
+use crate::options::ContextOptions;
+use crate::sequence::{Feed, SequenceId};
 use crate::speculate::MOST_GUESSES;
 use crate::stop::StopHandle;
-
-/// Names a sequence of an engine, until it is released.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SequenceId {
-    slot: usize,
-    /// How many sequences were opened before it.
-    serial: u64,
-}
-
-/// Tokens that are fed to a sequence in a pass.
-#[derive(Debug, Clone, Copy)]
-pub struct Feed<'a> {
-    /// Which sequence; none twice in a pass.
-    pub sequence: SequenceId,
-    /// What follows the tokens that it holds.
-    pub ids: &'a [u32],
-    /// For which of the ids logits are wanted.
-    pub want: Logits,
-}
 
 /// The tokens of a sequence.
 #[derive(Debug)]

@@ -32,9 +32,10 @@ mod rwkv7;
 mod stacks;
 mod step;
 mod streams;
+mod temperature;
 
 pub(crate) use adapted::ADAPTED_ROWS;
-pub use attention::{Attention, HeadNorms, Sinks, Temperature};
+pub use attention::{Attention, HeadNorms, Sinks};
 pub use conv::ShortConv;
 pub use decoder::{Batch, Buffers, Decoder, Embedding, Head, Output, Selection};
 pub use delta_attention::DeltaAttention;
@@ -62,6 +63,7 @@ pub use rwkv6::TimeMix6;
 pub use rwkv7::TimeMix7;
 pub use step::{Branch, Stage, Step};
 pub use streams::{Correct, Merge, Open, Predict, StreamStep};
+pub use temperature::Temperature;
 
 /// A function of the residual stream, position by position or over the past.
 pub trait Mixer: Send + Sync {

@@ -12,7 +12,8 @@ use super::{Drafter, MOST_GUESSES, Odds, Spent};
 use crate::error::Error;
 use crate::model::Model;
 use crate::options::{ContextOptions, Logits};
-use crate::runner::{Feed, Runner, SequenceId};
+use crate::runner::Runner;
+use crate::sequence::{Feed, SequenceId};
 use crate::stop::StopHandle;
 
 /// A model that guesses for another one.

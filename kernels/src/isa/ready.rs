@@ -1,6 +1,7 @@
 //! What a [`Ready`] instruction set does: each call checks the lengths that its micro-kernel relies on.
 
 use super::float::Floats;
+use super::scalar::SCALAR;
 use super::{
     Columns, Isa, RUN, Ready, Rounded, Slab, SlabBuffers, SlabRows, Tile, TileColumns, TileOrder,
     UNIT, UNIT_GROUPS, Unpacked,
@@ -8,6 +9,9 @@ use super::{
 use crate::quant::{Codes, QuantType};
 
 impl Ready {
+    /// Plain Rust, which needs nothing of the CPU.
+    pub(crate) const SCALAR: Ready = Ready(&SCALAR, Floats::PORTABLE);
+
     /// The instruction set.
     pub fn isa(self) -> &'static Isa {
         self.0

@@ -75,8 +75,8 @@ impl<T: Element> Kernel for Dots<'_, T> {
 const LONG: usize = 512;
 
 impl<T: Element> Dots<'_, T> {
-    /// With these vectors, `LEAST` to `MOST` rows at a time. There are no more rows than `MOST`, or so many that [`share`]
-    /// never gives fewer than `LEAST`.
+    /// With these vectors, `LEAST` to `MOST` rows at a time. Either all rows fit into `MOST`, or there are enough of them for
+    /// [`share`] to give at least `LEAST` each time.
     #[inline(always)]
     fn by_blocks<S: Simd, const LEAST: usize, const MOST: usize>(self, s: S) {
         let Dots {
