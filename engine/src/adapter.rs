@@ -18,7 +18,7 @@ use crate::layers::{LowRank, LowRankFactor, Tensor, kernel};
 pub struct AdapterOptions {
     /// A GGUF file, as llama.cpp's `convert_lora_to_gguf` makes them.
     pub path: PathBuf,
-    /// LowRankFactor on what it adds: 1 as it was trained, 0 for none.
+    /// Factor on what it adds: 1 as it was trained, 0 for none.
     pub scale: f32,
 }
 

@@ -131,7 +131,7 @@ pub struct LowRank {
     pub(crate) up: Tensor,
     /// `down` turned round, where rows of W are looked up.
     pub(crate) back: Option<LowRankFactor>,
-    /// LowRankFactor on the product: the user's, and the adapter's alpha by its rank.
+    /// Factor on the product: the user's, and the adapter's alpha by its rank.
     pub(crate) scale: f32,
 }
 
