@@ -174,12 +174,9 @@ impl Fixture {
         for tensor in gguf.tensors() {
             let at = tensor.offset() as usize;
             let count: u64 = tensor.dims().iter().product();
-            for (i, out) in bytes[at..]
-                .chunks_exact_mut(4)
-                .take(count as usize)
-                .enumerate()
-            {
-                out.copy_from_slice(&weight(tensor.name(), seed, i as u64).to_le_bytes());
+            let places = bytes[at..].chunks_exact_mut(4).take(count as usize);
+            for (out, weight) in places.zip(weights(tensor.name(), seed)) {
+                out.copy_from_slice(&weight.to_le_bytes());
             }
         }
         let sum: String = Sha256::digest(&bytes)
@@ -196,27 +193,31 @@ impl Fixture {
     }
 }
 
-/// Element `i` of a tensor: FNV-1a of the name starts a splitmix64 sequence.
-pub fn weight(name: &str, seed: u64, i: u64) -> f32 {
+/// The elements of a tensor: FNV-1a of the name starts a splitmix64 sequence.
+pub fn weights(name: &str, seed: u64) -> impl Iterator<Item = f32> {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
         (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
     });
-    let mut x = (hash ^ seed).wrapping_add((i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^= x >> 31;
-    let v = ((x >> 40) as f32 * 2f32.powi(-24) - 0.5) * 0.35;
     let around_one = (name.contains("norm") && name.ends_with(".weight"))
         || name.contains("rope_freqs")
         || name.contains("rope_factors")
         || name.ends_with(".act.scales");
-    if around_one {
-        1.0 + v
-    } else if name.contains("ssm_a") {
-        -v.abs()
-    } else {
-        v
-    }
+    let negative = name.contains("ssm_a");
+    let mut state = hash ^ seed;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let x = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let x = x ^ (x >> 31);
+        let v = ((x >> 40) as f32 * 2f32.powi(-24) - 0.5) * 0.35;
+        if around_one {
+            1.0 + v
+        } else if negative {
+            -v.abs()
+        } else {
+            v
+        }
+    })
 }
 
 /// The tensor type of this name.

@@ -73,7 +73,7 @@ pub fn adapter(model: &Gguf, targets: &[&str], making: Making) -> Vec<u8> {
     let mut file = writer.start(Vec::new()).unwrap();
     for (name, kind, dims) in &tensors {
         let count: u64 = dims.iter().product();
-        let values: Vec<f32> = (0..count).map(|i| common::weight(name, seed, i)).collect();
+        let values: Vec<f32> = common::weights(name, seed).take(count as usize).collect();
         let quant = gristmill_kernels::quant(kind.id()).unwrap();
         let mut bytes = vec![0; values.len() / quant.block_elements() * quant.block_bytes()];
         quant.quantize().unwrap()(&values, None, &mut bytes);
