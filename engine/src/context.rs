@@ -2,6 +2,7 @@
 //! Flows in: token ids. Flows out: logits, or a generation. Memory is taken when the context is made and at the first
 //! feed of a size; feeding another token allocates nothing.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use gristmill_kernels::Compute;
@@ -105,6 +106,17 @@ impl Context {
     pub fn reset(&mut self) {
         let done = self.engine.reset(self.sequence);
         debug_assert!(done.is_ok(), "a context's sequence is never released");
+    }
+
+    /// Writes what the context holds, see [`Engine::save`].
+    pub fn save(&mut self, out: impl Write) -> Result<(), Error> {
+        self.engine.save(self.sequence, out)
+    }
+
+    /// Holds what was [saved](Self::save) in place of what it holds now; nothing after an error. See [`Engine::restore`].
+    pub fn restore(&mut self, mut from: impl Read) -> Result<(), Error> {
+        let Engine { model, runner, .. } = &mut self.engine;
+        runner.restore(model, self.sequence, &mut from)
     }
 
     /// A handle that stops a generation from another thread.

@@ -2,6 +2,7 @@
 //! ids by sequence. Flows out: logits. One pass may carry tokens of several sequences; what a token's logits are depends
 //! on its own sequence alone, to the bit: not on the others of the pass, on how a text is cut into passes, or on threads.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use gristmill_kernels::{Compute, ComputeOptions};
@@ -126,6 +127,33 @@ impl Engine {
     /// Forgets all tokens of a sequence.
     pub fn reset(&mut self, sequence: SequenceId) -> Result<(), Error> {
         self.runner.reset(sequence)
+    }
+
+    /// Writes a sequence: an engine of the same model can go on from it, on any machine, to the bit as if it had read the
+    /// tokens itself. Takes as many bytes as the keys, values and states of its tokens; `out` is best buffered.
+    /// [`Error::Saved`] if `out` can't be written to.
+    pub fn save(&mut self, sequence: SequenceId, mut out: impl Write) -> Result<(), Error> {
+        let Self {
+            model,
+            compute,
+            runner,
+            stop,
+        } = self;
+        runner.save(model, compute, sequence, stop, &mut out)
+    }
+
+    /// A sequence that was [saved](Self::save), which must be all that `from` (best buffered) has. [`Error::Saved`] if it is
+    /// of another model or of other adapters, if keys and values are stored in another type here, or if it is damaged;
+    /// [`Error::ContextFull`] if it is longer than a sequence can be, [`Error::Sequences`] if there is no room for one more.
+    pub fn restore(&mut self, mut from: impl Read) -> Result<SequenceId, Error> {
+        let sequence = self.open()?;
+        match self.runner.restore(&self.model, sequence, &mut from) {
+            Ok(()) => Ok(sequence),
+            Err(error) => {
+                self.release(sequence)?;
+                Err(error)
+            }
+        }
     }
 
     /// A handle that stops what runs from another thread, within a layer.

@@ -150,6 +150,9 @@ pub enum Error {
     /// A sequence that was released is used again.
     #[error("this sequence was released")]
     Released,
+    /// A saved sequence can't be written, is damaged, or is not for this engine.
+    #[error("the saved sequence {0}")]
+    Saved(String),
     /// An option has a value that makes no sense.
     #[error("{0}")]
     Option(String),

@@ -47,6 +47,7 @@ mod embed;
 mod engine;
 mod error;
 pub mod eval;
+mod fingerprint;
 mod generate;
 pub mod hparams;
 pub mod layers;
@@ -61,6 +62,7 @@ pub mod sampler;
 mod sequence;
 pub mod speculate;
 mod stop;
+mod stream;
 pub mod template;
 pub mod tokenizer;
 

@@ -3,7 +3,7 @@
 use crate::diagnostics::{Interrupted, note, usage};
 use crate::options::{EngineArgs, positive, whole};
 use crate::render::{self, count};
-use crate::{fingerprint, input, interrupt, progress, source, whole_file};
+use crate::{input, interrupt, progress, source, whole_file};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use gristmill_engine::eval::perplexity::{Options, Perplexity as Evaluation, State};
@@ -96,7 +96,7 @@ impl Perplexity {
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let tokens = model.tokenizer()?.encode(text, true, false);
         let resume = match &self.resume {
-            Some(file) => Some((file, fingerprint::of_model(&model)?)),
+            Some(file) => Some((file, model.fingerprint()?)),
             None => None,
         };
         let saved = match &resume {

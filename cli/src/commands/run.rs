@@ -3,7 +3,7 @@
 use crate::diagnostics::{Interrupted, note};
 use crate::options::{EngineArgs, SpeculationArgs, positive, text, whole};
 use crate::sampling::SamplingArgs;
-use crate::{input, interrupt, render, source};
+use crate::{input, interrupt, prompt_cache, render, source, whole_file};
 use anyhow::Result;
 use clap::Args;
 use gristmill_engine::{Counts, GenerateOptions, Model, StopReason, Timings};
@@ -22,13 +22,15 @@ The text is continued as it stands; 'chat' is for questions. Control tokens spel
 JSON: {\"prompt_ids\":[], \"ids\":[], \"text\":\"\", \"stop\":\"length|end|string|interrupt\", \
      \"timings\":{\"load_s\":0, \"prompt_tokens\":0, \"prompt_s\":0, \"generated_tokens\":0, \
      \"generate_s\":0}}. A context that is full counts as length, and that is said on standard error. With --lookup or \
-     --draft also \"speculation\":{\"proposed\":0, \"accepted\":0}: tokens that were guessed, and those that were right.
+     --draft also \"speculation\":{\"proposed\":0, \"accepted\":0}: tokens that were guessed, and those that were right. \
+     prompt_tokens are those that were evaluated: fewer than prompt_ids, if --prompt-cache had some.
 
 Examples:
   gristmill run smollm2 -p 'The capital of France is' -n 16 --temp 0
   gristmill run model.gguf -f story.txt -n 200 --seed 7 --timings
   gristmill run model.gguf -p 'Q: why? A:' --stop Q: --json
   gristmill run model.gguf -f edit.txt --lookup --timings
+  gristmill run model.gguf -f question.txt --prompt-cache question.cache
   gristmill run large.gguf -p 'Once upon a time' --draft small.gguf")]
 pub struct Run {
     /// Path, short name or owner/repo:QUANTIZATION
@@ -60,6 +62,10 @@ pub struct Run {
     /// Read control tokens that are spelled in the prompt as such
     #[arg(long)]
     parse_special: bool,
+    /// Keep what the model knows after the prompt in FILE, and take from there what is known of this one's beginning. A
+    /// file of another model, of other adapters or cache types is refused
+    #[arg(long, value_name = "FILE")]
+    prompt_cache: Option<PathBuf>,
     /// Show control tokens in the output
     #[arg(long)]
     show_special: bool,
@@ -111,6 +117,9 @@ impl Run {
     pub fn run(self) -> Result<()> {
         let sampler = self.sampling.options()?;
         self.engine.more.check()?;
+        if let Some(file) = &self.prompt_cache {
+            whole_file::check(file)?;
+        }
         let text = match (&self.prompt, &self.file) {
             (Some(text), _) => text.clone(),
             (None, Some(file)) => input::text_file(file)?,
@@ -142,7 +151,14 @@ impl Run {
             out.flush()?;
         }
         let (mut ids, mut completion) = (Vec::new(), String::new());
-        let mut generation = context.generate(&prompt, options)?;
+        let (mut known, handle) = (prompt_cache::Read::default(), context.stop_handle());
+        if let Some(file) = &self.prompt_cache {
+            known = prompt_cache::read(&mut context, &prompt, file)?;
+        }
+        let mut generation = context.generate(&prompt[known.held..], options)?;
+        if known.is_stopped {
+            handle.stop();
+        }
         for piece in generation.by_ref() {
             let piece = piece?;
             ids.push(piece.id);
@@ -154,7 +170,9 @@ impl Run {
             }
         }
         let stop = generation.stop_reason().unwrap_or(StopReason::Interrupt);
-        let (timings, guesses) = (generation.timings(), generation.speculation());
+        let (mut timings, guesses) = (generation.timings(), generation.speculation());
+        timings.prompt_tokens += known.evaluated;
+        timings.prompt += known.time;
         if self.json {
             render::json(&Report {
                 prompt_ids: &prompt,
@@ -196,11 +214,14 @@ impl Run {
         }
     }
 
-    /// The context asked for, or one that holds just what is asked for, if that is known and less than the model's.
+    /// The context asked for, or one that holds just what is asked for, if that is known and less than the model's. What is
+    /// in a prompt cache may be longer than that.
     fn context_length(&self, prompt: usize, trained: usize) -> Option<usize> {
-        let needed = self
-            .tokens
-            .map(|tokens| prompt.saturating_add(tokens).max(1));
+        let tokens = match &self.prompt_cache {
+            Some(_) => None,
+            None => self.tokens,
+        };
+        let needed = tokens.map(|tokens| prompt.saturating_add(tokens).max(1));
         self.context.or(needed.filter(|needed| *needed < trained))
     }
 }

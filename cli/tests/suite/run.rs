@@ -58,6 +58,66 @@ fn run_prints_a_completion() {
     assert_eq!(from_file["ids"], first["ids"]);
 }
 
+/// The second run begins with what the first one left, and says the same as without a file.
+#[test]
+fn a_prompt_that_is_known_is_not_read_again() {
+    let place = Place::new();
+    let file = place.path("prompt.cache");
+    let run = |prompt: &str, more: &[&str]| {
+        let options = ["-p", prompt, "--temp", "0"];
+        completion(&place, "12", &[&options[..], more].concat())
+    };
+    let cached = |prompt: &str| run(prompt, &["--prompt-cache", &file]);
+    let (short, long) = (
+        "A mill that turns",
+        "A mill that turns in the wind. Another does not.",
+    );
+    let other = "A mill that stands still";
+    let tokens = |run: &Value| run["prompt_ids"].as_array().unwrap().len();
+    // A prompt, the same again, a longer one, the shorter one, and one that goes another way.
+    let mut known = 0;
+    for (prompt, known_after) in [(short, short), (short, short), (long, long), (short, long)] {
+        let (with, without) = (cached(prompt), run(prompt, &[]));
+        assert_eq!(with["ids"], without["ids"], "{prompt}");
+        let held = known.min(tokens(&with) - 1);
+        assert_eq!(with["timings"]["prompt_tokens"], tokens(&with) - held);
+        known = tokens(&run(known_after, &[])) - 1;
+    }
+    let with = cached(other);
+    assert_eq!(with["ids"], run(other, &[])["ids"]);
+    let shared = "A mill that ".len();
+    let evaluated = with["timings"]["prompt_tokens"].as_u64().unwrap() as usize;
+    assert!(evaluated < tokens(&with) && evaluated >= other.len() - shared - 4);
+
+    // What can't be used is said in a line, and stays as it is.
+    let before = fs::read(&file).unwrap();
+    let mut damaged = before.clone();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    for (content, more, part) in [
+        (&before[..], &["--cache-type-k", "f32"][..], "keys in f16"),
+        (&before, &["-c", "16"], "-c sets it"),
+        (&damaged, &[], "damaged"),
+        (&before[..100], &[], "cut short"),
+        (b"A text of somebody's.", &[], "is none"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let arguments = [&["-p", short, "--prompt-cache", &file][..], more].concat();
+        let assert = place.run("run", &arguments).assert().code(1).stdout("");
+        let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains(part) && stderr.contains(&file), "{stderr}");
+        assert_eq!(fs::read(&file).unwrap(), content);
+    }
+    let nowhere = place.path("missing/prompt.cache");
+    place
+        .run("run", &["-p", short, "--prompt-cache", &nowhere])
+        .assert()
+        .code(1)
+        .stdout("")
+        .stderr(contains("cannot write"));
+}
+
 #[test]
 fn seeds_and_stop_strings() {
     let place = Place::new();

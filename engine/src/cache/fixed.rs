@@ -3,6 +3,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::error::Error;
+use crate::stream::{Reading, Writing};
+
 /// Names one of a decoder's fixed states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FixedId(pub(crate) usize);
@@ -98,6 +101,30 @@ impl FixedStates {
     /// The states, by [`FixedId`].
     pub fn states(&self) -> &[FixedState] {
         &self.states
+    }
+
+    /// All values of the states, part by part.
+    pub(super) fn save(&self, out: &mut Writing<'_>) -> Result<(), Error> {
+        for state in &self.states {
+            for part in 0..state.0.len() {
+                out.floats(&state.part(part))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the values over that were saved when the states had seen this number of tokens. That is then the earliest moment
+    /// to go back to, short of the beginning.
+    pub(super) fn restore(&mut self, seen: usize, from: &mut Reading<'_>) -> Result<(), Error> {
+        for state in &self.states {
+            for part in 0..state.0.len() {
+                from.floats(&mut state.part(part))?;
+            }
+        }
+        self.seen = seen;
+        self.keep(Moment::Turn);
+        self.keep(Moment::Guess);
+        Ok(())
     }
 
     /// Copies the states as they are now.

@@ -56,6 +56,12 @@ impl Table {
         &self.0
     }
 
+    /// Leaves the first `pages` of an empty table out: no window reaches them.
+    pub(super) fn skip(&mut self, pages: usize) {
+        debug_assert!(self.0.is_empty());
+        self.0.resize(pages, NONE);
+    }
+
     /// A second holder of the same pages.
     pub(super) fn share(&self, pool: &mut Pool, other: &mut Table) {
         debug_assert!(other.0.is_empty());

@@ -10,6 +10,7 @@ use super::pages::{Pool, Table};
 use super::store::Store;
 use super::{CacheId, CacheShape, CacheType, FixedId, FixedShape, FixedState, FixedStates, Moment};
 use crate::error::Error;
+use crate::stream::{Reading, Writing, damaged};
 
 /// For how many sequences of what length there is room.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +85,8 @@ struct Past {
     fixed: FixedStates,
     /// The most positions that were held since it was empty, guesses that were taken back left aside.
     longest: usize,
+    /// Of a past that was restored: the oldest position from which what was restored lets it go on.
+    oldest: usize,
 }
 
 /// The states of all sequences. A sequence is named by a small number, as it is opened.
@@ -140,6 +143,7 @@ impl States {
             tables: reaches.iter().map(table).collect(),
             fixed: FixedStates::new(fixed),
             longest: 0,
+            oldest: 0,
         });
         Self {
             sequences: sequences.collect(),
@@ -160,7 +164,7 @@ impl States {
     pub fn fork(&mut self, of: usize) -> Option<usize> {
         let new = self.open()?;
         let [past, from] = self.sequences.get_disjoint_mut([new, of]).ok()?;
-        past.longest = from.longest;
+        (past.longest, past.oldest) = (from.longest, from.oldest);
         past.fixed.become_like(&from.fixed);
         let tables = past.tables.iter_mut().zip(&mut self.reaches);
         for ((table, reach), from) in tables.zip(&from.tables) {
@@ -286,9 +290,9 @@ impl States {
 
     /// The oldest position from which a sequence could go on.
     fn oldest(&self, sequence: usize) -> usize {
-        let longest = self.sequences[sequence].longest;
-        let oldest = self.reaches.iter().map(|reach| reach.oldest(longest));
-        oldest.max().unwrap_or(0)
+        let past = &self.sequences[sequence];
+        let oldest = self.reaches.iter().map(|reach| reach.oldest(past.longest));
+        oldest.fold(past.oldest, usize::max)
     }
 
     /// Forgets the positions from `positions` on; or says from which one it could go on at the earliest, where a window has
@@ -314,11 +318,91 @@ impl States {
             table.truncate(&mut reach.pool, 0);
         }
         past.fixed.clear();
-        past.longest = 0;
+        (past.longest, past.oldest) = (0, 0);
+    }
+
+    /// Writes what a sequence of `held` positions knows: the oldest position from which it could go on (u64); for each cache,
+    /// of each position that a token there or later looks at, the keys and then the values of all heads; the fixed states,
+    /// which must have seen `held`.
+    pub(crate) fn save(
+        &self,
+        sequence: usize,
+        held: usize,
+        out: &mut Writing<'_>,
+    ) -> Result<(), Error> {
+        let (past, oldest) = (&self.sequences[sequence], self.oldest(sequence));
+        out.number(oldest)?;
+        let mut bytes = Vec::new();
+        for cache in &self.caches {
+            let pages = past.tables[cache.reach].pages();
+            for position in self.reaches[cache.reach].first(oldest)..held {
+                bytes.clear();
+                cache.keys.read_bytes(pages, position, &mut bytes);
+                if let Some(values) = &cache.values {
+                    values.read_bytes(pages, position, &mut bytes);
+                }
+                out.bytes(&bytes)?;
+            }
+        }
+        past.fixed.save(out)
+    }
+
+    /// Takes over what was saved of a sequence of `held` positions, by an engine of the same model with the same storage of
+    /// keys and values. The sequence must be empty, and is of no use after an error.
+    pub(crate) fn restore(
+        &mut self,
+        sequence: usize,
+        held: usize,
+        from: &mut Reading<'_>,
+    ) -> Result<(), Error> {
+        let oldest = from.number()?;
+        if oldest > held {
+            return Err(damaged());
+        }
+        let past = &mut self.sequences[sequence];
+        (past.longest, past.oldest) = (held, oldest);
+        // Passes may be shorter here than where it was saved: less is then remembered.
+        let kept = |reach: &Reach| {
+            let forgotten = held.saturating_sub(reach.remembered);
+            reach
+                .window
+                .map_or(0, |_| reach.first(oldest).max(forgotten))
+        };
+        for (table, reach) in past.tables.iter_mut().zip(&mut self.reaches) {
+            let first = kept(reach);
+            table.skip(first / PAGE);
+            let reserved = table.reserve(&mut reach.pool, first..held, 0, |_, _| {});
+            reserved.ok_or(Error::Pages(held))?;
+        }
+        let mut bytes = Vec::new();
+        for cache in &mut self.caches {
+            let (reach, pages) = (&self.reaches[cache.reach], past.tables[cache.reach].pages());
+            let key_bytes = cache.keys.position_bytes();
+            let values = cache.values.as_ref().map_or(0, Store::position_bytes);
+            bytes.resize(key_bytes + values, 0);
+            for position in reach.first(oldest)..held {
+                from.bytes(&mut bytes)?;
+                if position < kept(reach) {
+                    continue;
+                }
+                let (keys, values) = bytes.split_at(key_bytes);
+                cache.keys.write_bytes(pages, position, keys);
+                if let Some(store) = &mut cache.values {
+                    store.write_bytes(pages, position, values);
+                }
+            }
+        }
+        past.fixed.restore(held, from)
     }
 }
 
 impl Reach {
+    /// The first position that tokens from `oldest` on look at.
+    fn first(&self, oldest: usize) -> usize {
+        self.window
+            .map_or(0, |window| (oldest + 1).saturating_sub(window))
+    }
+
     /// The oldest position from which a sequence could go on that was `longest` positions long at most: everything that a
     /// token there looks at is held.
     fn oldest(&self, longest: usize) -> usize {

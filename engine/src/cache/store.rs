@@ -128,6 +128,65 @@ impl Store {
         }
     }
 
+    /// The bytes of all rows of a position, little-endian, to the end of `out`.
+    pub(super) fn read_bytes(&self, pages: &[u32], position: usize, out: &mut Vec<u8>) {
+        for head in 0..self.heads {
+            let slot = self.slot(pages, position, head);
+            match &self.values {
+                Values::F32(v) => {
+                    let row = &v[slot * self.width..][..self.width];
+                    out.extend(row.iter().flat_map(|value| value.to_le_bytes()));
+                }
+                Values::F16(v) => {
+                    let row = &v[slot * self.width..][..self.width];
+                    out.extend(row.iter().flat_map(|bits| bits.to_le_bytes()));
+                }
+                Values::Q8_0(v) => {
+                    let bytes = CacheType::Q8_0.row_bytes(self.width);
+                    out.extend_from_slice(&v[slot * bytes..][..bytes]);
+                }
+            }
+        }
+    }
+
+    /// Bytes of all rows of a position.
+    pub(super) fn position_bytes(&self) -> usize {
+        let kind = match &self.values {
+            Values::F32(_) => CacheType::F32,
+            Values::F16(_) => CacheType::F16,
+            Values::Q8_0(_) => CacheType::Q8_0,
+        };
+        self.heads * kind.row_bytes(self.width)
+    }
+
+    /// Takes over what [`read_bytes`](Self::read_bytes) gave.
+    pub(super) fn write_bytes(&mut self, pages: &[u32], position: usize, bytes: &[u8]) {
+        let rows = bytes.chunks_exact(bytes.len() / self.heads);
+        for (head, bytes) in rows.enumerate() {
+            let slot = self.slot(pages, position, head);
+            match &mut self.values {
+                Values::F32(v) => {
+                    let (numbers, _) = bytes.as_chunks();
+                    let row = v[slot * self.width..].iter_mut();
+                    row.zip(numbers)
+                        .for_each(|(value, &number)| *value = f32::from_le_bytes(number));
+                }
+                Values::F16(v) => {
+                    let (numbers, _) = bytes.as_chunks();
+                    let row = v[slot * self.width..].iter_mut();
+                    row.zip(numbers)
+                        .for_each(|(bits, &number)| *bits = u16::from_le_bytes(number));
+                }
+                Values::Q8_0(v) => v[slot * bytes.len()..][..bytes.len()].copy_from_slice(bytes),
+            }
+        }
+    }
+
+    /// The number of a row.
+    fn slot(&self, pages: &[u32], position: usize, head: usize) -> usize {
+        (pages[position / PAGE] as usize * self.heads + head) * PAGE + position % PAGE
+    }
+
     /// Copies all rows of a page to another one.
     pub(super) fn copy_page(&mut self, from: u32, to: u32) {
         fn copy<T: Copy>(values: &mut [T], page: usize, from: u32, to: u32) {

@@ -48,11 +48,17 @@ pub struct Scaling {
 }
 
 impl Rope {
+    /// Whether a context of this length has [`LongFactors`].
+    pub fn is_long(&self, capacity: usize) -> bool {
+        let long = self.long.as_ref();
+        long.is_some_and(|long| capacity > long.original_context)
+    }
+
     /// A table for the positions of one batch at a time, in a context of `capacity` positions.
     pub fn table(&self, capacity: usize) -> RopeTable {
         let long = self.long.as_ref();
         let factors = long
-            .filter(|long| capacity > long.original_context)
+            .filter(|_| self.is_long(capacity))
             .map(|long| &long.factors)
             .or(self.factors.as_ref());
         RopeTable::new(&RopeOptions {

@@ -1,5 +1,5 @@
 //! Company changes nothing: the logits of a token depend on its own sequence alone, to the bit, whoever shares its passes,
-//! however sequences were forked, cut, released and opened before. Models of each kind, against fresh contexts.
+//! however sequences were forked, cut, saved, released and opened before. Models of each kind, against fresh contexts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ enum Action {
     Fork(usize),
     Truncate(usize, usize),
     Release(usize),
+    /// Saves it, and goes on with what was restored.
+    Save(usize),
     Open,
 }
 
@@ -35,6 +37,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
             2 => (0..SEQUENCES).prop_map(Action::Fork),
             2 => (0..SEQUENCES, 0..300usize).prop_map(|(which, to)| Action::Truncate(which, to)),
             1 => (0..SEQUENCES).prop_map(Action::Release),
+            1 => (0..SEQUENCES).prop_map(Action::Save),
             2 => Just(Action::Open),
         ],
         1..24,
@@ -145,6 +148,13 @@ impl Driven {
                     Ok(()) => text.truncate(to),
                     Err(error) => prop_assert!(matches!(error, Error::Truncate { .. }), "refused"),
                 }
+            }
+            Action::Save(which) => {
+                let (id, _) = &mut self.texts[which % count];
+                let mut saved = Vec::new();
+                self.engine.save(*id, &mut saved).unwrap();
+                self.engine.release(*id).unwrap();
+                *id = self.engine.restore(&saved[..]).unwrap();
             }
             Action::Release(which) => {
                 let (id, _) = self.texts.remove(which % count);

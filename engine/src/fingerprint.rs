@@ -1,35 +1,39 @@
-//! Telling model files apart by what is in them: a hash of the metadata, of every tensor's name, type and shape, and of a
+//! Telling models apart by what is in their files: a hash of the metadata, of every tensor's name, type and shape, and of a
 //! few stretches of its data. Cheap for any size of file; what it can't see is a change of some weights between them.
 
-use anyhow::Result;
-use gristmill_engine::Model;
 use gristmill_gguf::{Gguf, Writer};
 use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+use crate::model::Model;
 
 /// Stretches of each tensor that are hashed: the first, the last and those between, evenly spaced.
 const STRETCHES: usize = 4;
 /// Bytes in each.
 const STRETCH_BYTES: usize = 256;
 
-/// The fingerprint of a model and of the adapters that it runs with.
-pub fn of_model(model: &Model) -> Result<String> {
-    let mut all = of(model.gguf())?;
-    for (adapter, scale) in model.adapters() {
-        all += &format!("+{}={scale}", of(adapter)?);
+impl Model {
+    /// What names a model and the adapters that it runs with, in hexadecimal: 32 digits for each file, and the scales of
+    /// adapters. Another model has another name, wherever its file is; a file that was written to in a few places need not.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        let mut all = of(self.gguf())?;
+        for (adapter, scale) in self.adapters() {
+            all += &format!("+{}={scale}", of(adapter)?);
+        }
+        Ok(all)
     }
-    Ok(all)
 }
 
-/// The fingerprint of a file, in hexadecimal.
-fn of(gguf: &Gguf) -> Result<String> {
+/// The fingerprint of a file.
+fn of(gguf: &Gguf) -> Result<String, Error> {
     let mut hash = Sha256::new();
     // Metadata as a file without tensors: one spelling, whatever file they were read from.
-    hash.update(
-        Writer::new()
-            .set_all(gguf.metadata())
-            .start(Vec::new())?
-            .finish()?,
-    );
+    let metadata = Writer::new()
+        .set_all(gguf.metadata())
+        .start(Vec::new())
+        .and_then(|file| file.finish())
+        .map_err(|error| Error::Unsupported(format!("the model's metadata: {error}")))?;
+    hash.update(metadata);
     for tensor in gguf.tensors() {
         hash.update(tensor.name());
         hash.update(format!(

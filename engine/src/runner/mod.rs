@@ -4,12 +4,14 @@
 //! The last tokens of a sequence may be guesses, which are accepted or taken back. States of recurrent layers can't be gone
 //! back in: where tokens were taken back, they go on from a copy, and what follows it is fed again ([`Moment`]).
 
+mod saved;
+
 use std::ops::Range;
 
 use gristmill_kernels::Compute;
 use gristmill_kernels::ops::RopeTable;
 
-use crate::cache::{Moment, Room, States};
+use crate::cache::{CacheType, Moment, Room, States};
 use crate::error::Error;
 use crate::layers::{Batch, Buffers, Pass};
 use crate::model::Model;
@@ -30,6 +32,8 @@ struct Text {
 /// See the head of the file.
 pub(crate) struct Runner {
     states: States,
+    /// Storage of keys and of values.
+    kinds: [CacheType; 2],
     /// By slot.
     texts: Vec<Option<Text>>,
     opened: u64,
@@ -93,6 +97,7 @@ impl Runner {
         let rows = room.batch;
         Ok(Self {
             states: States::new(&decoder.caches, &decoder.fixed, room),
+            kinds: [keys, values],
             texts: (0..sequences).map(|_| None).collect(),
             opened: 0,
             batch: Batch::new(rows, sequences),
