@@ -11,6 +11,7 @@ use crate::chooser::GenerateOptions;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::generate::Generation;
+use crate::layers::Input;
 use crate::model::Model;
 use crate::options::{ContextOptions, Logits};
 use crate::sequence::SequenceId;
@@ -44,15 +45,15 @@ impl Context {
         &self.engine.model
     }
 
-    /// Appends tokens at [`position`](Self::position) and gives the logits that were asked for: none, one row of
-    /// [`vocab_size`](Model::vocab_size) values, or `ids.len()` rows; without ids there are none. After an error,
+    /// Appends tokens, or rows in place of tokens ([`Input`]), at [`position`](Self::position) and gives the logits that were asked for: none, one row of
+    /// [`vocab_size`](Model::vocab_size) values, or one for each token; without tokens there are none. After an error,
     /// `position` tells how many tokens were evaluated before it. A mapped file that was written to since it was opened
     /// is an error: the weights are not those of the tokens before any more.
-    pub fn feed(&mut self, ids: &[u32], want: Logits) -> Result<&[f32], Error> {
-        self.engine.feed(self.sequence, ids, want)
+    pub fn feed<'a>(&mut self, input: impl Into<Input<'a>>, want: Logits) -> Result<&[f32], Error> {
+        self.engine.feed(self.sequence, input, want)
     }
 
-    /// The tokens that this context holds.
+    /// The tokens that this context holds, with [`ROW`](crate::ROW) for each row that was fed in place of one.
     pub fn tokens(&self) -> &[u32] {
         self.engine.tokens(self.sequence)
     }
@@ -154,6 +155,12 @@ impl Context {
             runner,
             stop,
         } = &mut self.engine;
-        runner.feed_slabs(model, compute, (self.sequence, ids, from), stop, sink)
+        runner.feed_slabs(
+            model,
+            compute,
+            (self.sequence, ids.into(), from),
+            stop,
+            sink,
+        )
     }
 }

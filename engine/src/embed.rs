@@ -243,7 +243,7 @@ impl Embedder {
                         pool.add(compute.floats(), hidden);
                     };
                     runner.reset(*sequence)?;
-                    let what = (*sequence, ids, from);
+                    let what = (*sequence, ids.into(), from);
                     runner.feed_hidden(model, compute, what, &StopHandle::default(), sink)?;
                     all.extend(pool.finish(compute.floats()));
                 }
@@ -308,7 +308,8 @@ impl Whole {
     ) -> Result<Vec<f32>, Error> {
         self.texts.clear();
         for (number, ids) in texts.iter().enumerate() {
-            self.texts.push(number, 0, ids.as_ref(), 0);
+            let ids = ids.as_ref();
+            self.texts.push(number, 0, (ids.into(), ids.len()), 0);
         }
         self.grow(model, self.texts.ids.len())?;
         let all = &self.texts.all;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use gristmill_kernels::{Compute, ComputeOptions};
 
 use crate::error::Error;
+use crate::layers::Input;
 use crate::model::Model;
 use crate::options::{ContextOptions, Logits};
 use crate::runner::Runner;
@@ -78,7 +79,8 @@ impl Engine {
         self.runner.release(sequence)
     }
 
-    /// The tokens that a sequence holds; none of one that was released.
+    /// The tokens that a sequence holds, with [`ROW`](crate::ROW) for each row that was fed in place of one; none of a sequence
+    /// that was released.
     pub fn tokens(&self, sequence: SequenceId) -> &[u32] {
         self.runner.tokens(sequence)
     }
@@ -101,17 +103,18 @@ impl Engine {
             .pass(&self.model, &mut self.compute, feeds, &self.stop)
     }
 
-    /// Feeds any number of tokens to a sequence, in as many passes as that takes, and gives the logits that were asked for.
+    /// Feeds any number of tokens to a sequence, or of rows in place of tokens ([`Input`]), in as many passes as that takes, and
+    /// gives the logits that were asked for. Models with recurrent layers keep copies of rows, to go back into what was fed.
     /// After an error, [`tokens`](Self::tokens) tells what was evaluated before it.
-    pub fn feed(
+    pub fn feed<'a>(
         &mut self,
         sequence: SequenceId,
-        ids: &[u32],
+        input: impl Into<Input<'a>>,
         want: Logits,
     ) -> Result<&[f32], Error> {
         let feed = Feed {
             sequence,
-            ids,
+            input: input.into(),
             want,
         };
         self.runner

@@ -10,10 +10,11 @@ use gristmill_kernels::Compute;
 use crate::chooser::{Chooser, GenerateOptions, Outside, Piece, StopReason};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::layers::Input;
 use crate::model::Model;
 use crate::options::Logits;
 use crate::runner::Runner;
-use crate::sequence::{Feed, SequenceId};
+use crate::sequence::{Feed, ROW, SequenceId};
 use crate::speculate::{Counts, MOST_GUESSES, Speculation};
 use crate::stop::StopHandle;
 
@@ -71,7 +72,7 @@ impl<'a> Generation<'a> {
                 "there is nothing to go on from: the prompt has no tokens".into(),
             ));
         }
-        runner.check(model, sequence, prompt)?;
+        runner.check(model, sequence, prompt.into())?;
         let tokenizer = match model.tokenizer() {
             Ok(tokenizer) => Some(tokenizer),
             Err(_) if options.stop.is_empty() => None,
@@ -81,7 +82,12 @@ impl<'a> Generation<'a> {
         stop.take();
         runner.take_back(sequence)?;
         let held = runner.tokens(sequence);
-        held.iter().chain(prompt).for_each(|&id| chooser.has(id));
+        // Rows in place of tokens can be neither repeated nor guessed from.
+        if held.contains(&ROW) {
+            speculation = None;
+        }
+        let known = held.iter().chain(prompt).filter(|&&id| id != ROW);
+        known.for_each(|&id| chooser.has(id));
         let mut ids = Vec::new();
         if let Some(speculation) = &mut speculation {
             speculation.begin();
@@ -164,7 +170,7 @@ impl<'a> Generation<'a> {
         let start = Instant::now();
         let feed = Feed {
             sequence: self.sequence,
-            ids: &self.prompt,
+            input: Input::Tokens(&self.prompt),
             want: Logits::Last,
         };
         match self.runner.feed(self.model, self.compute, feed, self.stop) {

@@ -79,6 +79,7 @@ impl<'a> Builder<'a> {
             embedding: Embedding {
                 tokens,
                 scale: None,
+                scales_tokens_alone: false,
                 first_type: None,
                 positions: None,
                 norm: None,
@@ -309,7 +310,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Multiplies the embeddings.
+    /// Multiplies the embeddings, also rows that are fed in place of tokens.
     pub fn scale_embeddings(&mut self, factor: f32) {
         self.embedding.scale = Some(factor);
     }
@@ -317,6 +318,12 @@ impl<'a> Builder<'a> {
     /// Multiplies the embeddings with the square root of their width.
     pub fn scale_embeddings_by_width(&mut self) {
         self.scale_embeddings((self.loader.hparams.embedding_length as f32).sqrt());
+    }
+
+    /// Multiplies the embeddings of tokens with the square root of their width, but not rows that are fed in their place.
+    pub fn scale_token_embeddings_by_width(&mut self) {
+        self.scale_embeddings_by_width();
+        self.embedding.scales_tokens_alone = true;
     }
 
     /// Whether the file has rows by position.

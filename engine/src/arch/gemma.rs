@@ -27,7 +27,7 @@ pub static GEMMA_EMBEDDING: Architecture =
 const LAYERS_27B: [usize; 2] = [46, 62];
 
 fn layer(b: &mut Builder<'_>, attention: Attention) -> Layer {
-    b.scale_embeddings_by_width();
+    b.scale_token_embeddings_by_width();
     Layer::new(
         attention,
         FeedForwards::dense(FeedForward::gated(Activation::Gelu)),
@@ -105,7 +105,7 @@ const SPARSE_LAYERS_3N: usize = 10;
 const SPARSITY_3N: f32 = 1.644_853_6;
 
 fn gemma3n(b: &mut Builder<'_>) -> Result<(), Error> {
-    b.scale_embeddings_by_width();
+    b.scale_token_embeddings_by_width();
     b.softcap_logits_or("final_logit_softcapping", SOFTCAP_3N)?;
     let attention = |rope| Attention {
         norms: HeadNorms::Weighted,
@@ -156,7 +156,7 @@ fn gemma3n(b: &mut Builder<'_>) -> Result<(), Error> {
 }
 
 fn gemma4(b: &mut Builder<'_>) -> Result<(), Error> {
-    b.scale_embeddings_by_width();
+    b.scale_token_embeddings_by_width();
     b.softcap_logits("final_logit_softcapping")?;
     let attention = |rope| Attention {
         norms: HeadNorms::Weighted,

@@ -4,7 +4,7 @@ use gristmill_kernels::ops;
 
 use super::step::{Stage, Step, StepBuffers};
 use super::{
-    ADAPTED_ROWS, Cost, LayerEmbedding, Linear, Norm, Pass, PoolingHead, Rope, Row, Run, Tensor,
+    ADAPTED_ROWS, Batch, Cost, LayerEmbedding, Linear, Norm, Pass, PoolingHead, Rope, Tensor,
 };
 use crate::cache::{CacheShape, FixedShape};
 use crate::error::Error;
@@ -14,6 +14,8 @@ pub struct Embedding {
     pub(crate) tokens: Tensor,
     /// Factor on the rows.
     pub(crate) scale: Option<f32>,
+    /// Rows that are fed in place of tokens are not multiplied by it.
+    pub(crate) scales_tokens_alone: bool,
     /// Added to all rows: what marks a text's first part, the only one here.
     pub(crate) first_type: Option<Vec<f32>>,
     /// Rows by position, which are added.
@@ -55,71 +57,6 @@ pub struct Decoder {
     pub(crate) fixed: Vec<FixedShape>,
     /// f32 values of scratch for a row, for what adapters add.
     pub(crate) adapted: usize,
-}
-
-/// The tokens of a pass, and which of them are wanted.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// The tokens.
-    pub ids: Vec<u32>,
-    /// All of them.
-    pub all: Selection,
-    /// Those whose hidden states are asked for.
-    pub wanted: Selection,
-}
-
-/// Some tokens of a pass, by sequence.
-#[derive(Debug, Default)]
-pub struct Selection {
-    /// Each of them.
-    pub rows: Vec<Row>,
-    /// Their sequences; the rows of each are at consecutive positions.
-    pub runs: Vec<Run>,
-}
-
-impl Batch {
-    /// An empty one, which takes up to `rows` rows of up to `runs` sequences without taking more memory.
-    pub fn new(rows: usize, runs: usize) -> Self {
-        let part = || Selection {
-            rows: Vec::with_capacity(rows),
-            runs: Vec::with_capacity(runs),
-        };
-        Self {
-            ids: Vec::with_capacity(rows),
-            all: part(),
-            wanted: part(),
-        }
-    }
-
-    /// Takes all tokens out.
-    pub fn clear(&mut self) {
-        self.ids.clear();
-        for part in [&mut self.all, &mut self.wanted] {
-            part.rows.clear();
-            part.runs.clear();
-        }
-    }
-
-    /// Adds tokens of a sequence that has none in it so far, at `first` and the positions after it. Those from number
-    /// `wanted` on are wanted.
-    pub fn push(&mut self, sequence: usize, first: usize, ids: &[u32], wanted: usize) {
-        let index = self.ids.len();
-        self.ids.extend_from_slice(ids);
-        for (part, skipped) in [(&mut self.all, 0), (&mut self.wanted, wanted)] {
-            if skipped < ids.len() {
-                part.runs.push(Run {
-                    sequence,
-                    row: part.rows.len(),
-                    n: ids.len() - skipped,
-                    first: first + skipped,
-                });
-                part.rows.extend((skipped..ids.len()).map(|number| Row {
-                    position: first + number,
-                    index: index + number,
-                }));
-            }
-        }
-    }
 }
 
 /// The buffers of one engine: everything that a pass needs, taken once.
@@ -229,6 +166,27 @@ impl Decoder {
         ))
     }
 
+    /// Refuses what can't be fed in place of tokens.
+    pub(crate) fn check_rows(&self, values: &[f32]) -> Result<(), Error> {
+        if self.embedding.layers.is_some() {
+            return Err(Error::Unsupported(
+                "this architecture looks inputs of each layer up by token id: rows can't be fed in place of tokens".into(),
+            ));
+        }
+        let (width, count) = (self.width(), values.len());
+        if !count.is_multiple_of(width) {
+            return Err(Error::Option(format!(
+                "{count} values are no whole rows: this model's have {width} each"
+            )));
+        }
+        match values.iter().find(|value| !value.is_finite()) {
+            Some(value) => Err(Error::Option(format!(
+                "a row that is fed in place of a token has the value {value}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The number of the first of the last steps, of none of which later positions see anything.
     fn local_from(&self) -> usize {
         let local = self.steps.iter().rev().take_while(|step| step.is_local());
@@ -270,7 +228,7 @@ impl Decoder {
             x, normed, scratch, ..
         } = buffers;
         let x = &mut x[..pass.n * width];
-        self.embedding.forward(pass, &batch.ids, x, normed);
+        self.embedding.forward(pass, batch, x, normed);
         if let Some(layers) = &self.embedding.layers {
             layers.forward(pass, &batch.ids, x, scratch);
         }
@@ -365,13 +323,24 @@ impl Decoder {
 }
 
 impl Embedding {
-    /// `x` = the rows of `ids`; `spare` is as long.
-    fn forward(&self, pass: &mut Pass<'_>, ids: &[u32], x: &mut [f32], spare: &mut [f32]) {
+    /// `x` = the rows of the tokens, or those that are fed in their place; `spare` is as long.
+    fn forward(&self, pass: &mut Pass<'_>, batch: &Batch, x: &mut [f32], spare: &mut [f32]) {
         let width = self.tokens.cols;
         let with = pass.compute.floats();
-        pass.look_up(&self.tokens, ids, x);
+        pass.look_up(&self.tokens, &batch.ids, x);
+        let insert = |x: &mut [f32]| {
+            for (&number, row) in batch.given.iter().zip(batch.rows.chunks_exact(width)) {
+                x[number * width..][..width].copy_from_slice(row);
+            }
+        };
+        if !self.scales_tokens_alone {
+            insert(x);
+        }
         if let Some(scale) = self.scale {
             pass.each_row(width, x, |_, row| ops::scale(with, row, scale));
+        }
+        if self.scales_tokens_alone {
+            insert(x);
         }
         if let Some(first_type) = &self.first_type {
             pass.each_row(width, x, |_, row| ops::add(with, row, first_type));

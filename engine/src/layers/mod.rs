@@ -5,6 +5,7 @@
 
 mod adapted;
 mod attention;
+mod batch;
 mod bidirectional;
 mod conv;
 mod decoder;
@@ -36,8 +37,9 @@ mod temperature;
 
 pub(crate) use adapted::ADAPTED_ROWS;
 pub use attention::{Attention, HeadNorms, Sinks};
+pub use batch::{Batch, Input, Selection};
 pub use conv::ShortConv;
-pub use decoder::{Batch, Buffers, Decoder, Embedding, Head, Output, Selection};
+pub use decoder::{Buffers, Decoder, Embedding, Head, Output};
 pub use delta_attention::DeltaAttention;
 pub use delta_net::DeltaNet;
 pub use experts::{Chunks, Experts};

@@ -13,10 +13,10 @@ use gristmill_kernels::ops::RopeTable;
 
 use crate::cache::{CacheType, Moment, Room, States};
 use crate::error::Error;
-use crate::layers::{Batch, Buffers, Pass};
+use crate::layers::{Batch, Buffers, Input, Pass};
 use crate::model::Model;
 use crate::options::ContextOptions;
-use crate::sequence::{Feed, SequenceId};
+use crate::sequence::{Feed, ROW, SequenceId};
 use crate::speculate::MOST_GUESSES;
 use crate::stop::StopHandle;
 
@@ -24,9 +24,33 @@ use crate::stop::StopHandle;
 #[derive(Debug)]
 struct Text {
     serial: u64,
+    /// Those that were fed, with [`ROW`] for rows.
     tokens: Vec<u32>,
+    /// The rows among them, where recurrent layers may have to read them again.
+    rows: Vec<f32>,
     /// How many of the last ones are guesses.
     guesses: usize,
+}
+
+impl Text {
+    /// Number of rows among the first `tokens`.
+    fn rows_before(&self, tokens: usize) -> usize {
+        let rows = self.tokens[..tokens].iter();
+        rows.filter(|&&id| id == ROW).count()
+    }
+
+    /// Takes in what was fed, `len` tokens or rows.
+    fn extend(&mut self, (input, len): (Input<'_>, usize), keeps_rows: bool) {
+        match input {
+            Input::Tokens(ids) => self.tokens.extend(ids),
+            Input::Rows(values) => {
+                self.tokens.resize(self.tokens.len() + len, ROW);
+                if keeps_rows {
+                    self.rows.extend(values);
+                }
+            }
+        }
+    }
 }
 
 /// See the head of the file.
@@ -50,16 +74,21 @@ pub(crate) struct Runner {
     rows: usize,
     /// Positions of a sequence.
     capacity: usize,
+    /// Values of a row that is fed in place of a token.
+    width: usize,
+    /// Such rows are kept: recurrent layers may have to read them again.
+    keeps_rows: bool,
 }
 
 /// Rows of logits that are computed together in an evaluation.
 const SLAB: usize = 32;
 
-/// What is fed in one pass: tokens of a sequence from a position on, those from number `wanted` on with logits.
+/// What is fed in one pass: `len` tokens of a sequence from a position on, those from number `wanted` on with logits.
 struct Share<'a> {
     slot: usize,
     first: usize,
-    ids: &'a [u32],
+    input: Input<'a>,
+    len: usize,
     wanted: usize,
     /// How many of them are no guesses.
     certain: usize,
@@ -109,14 +138,17 @@ impl Runner {
             logits: vec![0.0; model.vocab_size()],
             rows,
             capacity,
+            width: decoder.width(),
+            keeps_rows: !decoder.fixed.is_empty(),
         })
     }
 
-    fn name(&mut self, slot: usize, tokens: Vec<u32>) -> SequenceId {
+    fn name(&mut self, slot: usize, tokens: Vec<u32>, rows: Vec<f32>) -> SequenceId {
         self.opened += 1;
         self.texts[slot] = Some(Text {
             serial: self.opened,
             tokens,
+            rows,
             guesses: 0,
         });
         SequenceId {
@@ -132,7 +164,7 @@ impl Runner {
             .open()
             .ok_or(Error::Sequences(self.texts.len()))?;
         let room = self.capacity.min(1 << 16);
-        Ok(self.name(slot, Vec::with_capacity(room)))
+        Ok(self.name(slot, Vec::with_capacity(room), Vec::new()))
     }
 
     /// A sequence with the tokens of another one, guesses left aside.
@@ -140,8 +172,9 @@ impl Runner {
         self.take_back(of)?;
         let slot = self.states.fork(of.slot);
         let slot = slot.ok_or(Error::Sequences(self.texts.len()))?;
-        let tokens = self.text(of)?.tokens.clone();
-        Ok(self.name(slot, tokens))
+        let Text { tokens, rows, .. } = self.text(of)?;
+        let (tokens, rows) = (tokens.clone(), rows.clone());
+        Ok(self.name(slot, tokens, rows))
     }
 
     /// Ends a sequence.
@@ -187,25 +220,29 @@ impl Runner {
         self.rows
     }
 
-    /// Whether `ids` can follow what a sequence holds.
+    /// Whether this can follow what a sequence holds.
     pub(crate) fn check(
         &self,
         model: &Model,
         sequence: SequenceId,
-        ids: &[u32],
+        input: Input<'_>,
     ) -> Result<(), Error> {
         self.text(sequence)?;
-        let (position, vocab_size) = (self.tokens(sequence).len(), model.vocab_size());
-        if ids.len() > self.capacity - position {
+        let (position, tokens) = (self.tokens(sequence).len(), input.len(self.width));
+        if tokens > self.capacity - position {
             return Err(Error::ContextFull {
                 position,
-                tokens: ids.len(),
+                tokens,
                 capacity: self.capacity,
             });
         }
-        match ids.iter().find(|&&id| id as usize >= vocab_size) {
-            Some(&id) => Err(Error::TokenId { id, vocab_size }),
-            None => Ok(()),
+        let vocab_size = model.vocab_size();
+        match input {
+            Input::Tokens(ids) => match ids.iter().find(|&&id| id as usize >= vocab_size) {
+                Some(&id) => Err(Error::TokenId { id, vocab_size }),
+                None => Ok(()),
+            },
+            Input::Rows(values) => model.decoder.check_rows(values),
         }
     }
 
@@ -218,7 +255,8 @@ impl Runner {
         feeds: &[Feed<'_>],
         stop: &StopHandle,
     ) -> Result<&[f32], Error> {
-        let tokens: usize = feeds.iter().map(|feed| feed.ids.len()).sum();
+        let width = self.width;
+        let tokens: usize = feeds.iter().map(|feed| feed.input.len(width)).sum();
         if tokens > self.rows {
             return Err(Error::Option(format!(
                 "{tokens} tokens in a pass of at most {}",
@@ -228,7 +266,7 @@ impl Runner {
         for (number, feed) in feeds.iter().enumerate() {
             let sequence = feed.sequence;
             self.take_back(sequence)?;
-            self.check(model, sequence, feed.ids)?;
+            self.check(model, sequence, feed.input)?;
             if feeds[..number].iter().any(|f| f.sequence == sequence) {
                 return Err(Error::Option("a sequence is twice in a pass".into()));
             }
@@ -239,18 +277,22 @@ impl Runner {
         }
         let shares: Vec<Share<'_>> = feeds
             .iter()
-            .filter(|feed| !feed.ids.is_empty())
-            .map(|feed| Share {
+            .map(|feed| (feed, feed.input.len(width)))
+            .filter(|&(_, len)| len > 0)
+            .map(|(feed, len)| Share {
                 slot: feed.sequence.slot,
                 first: self.tokens(feed.sequence).len(),
-                ids: feed.ids,
-                wanted: feed.want.first(feed.ids.len()),
-                certain: feed.ids.len(),
+                input: feed.input,
+                len,
+                wanted: feed.want.first(len),
+                certain: len,
             })
             .collect();
         self.forward(model, compute, &shares, Some(stop))?;
+        let keeps_rows = self.keeps_rows;
         for feed in feeds {
-            self.text_mut(feed.sequence)?.tokens.extend(feed.ids);
+            let fed = (feed.input, feed.input.len(width));
+            self.text_mut(feed.sequence)?.extend(fed, keeps_rows);
         }
         let wanted = 0..self.batch.wanted.rows.len();
         let values = wanted.len() * model.vocab_size();
@@ -265,25 +307,30 @@ impl Runner {
         &mut self,
         model: &Model,
         compute: &mut Compute,
-        (sequence, ids, from): (SequenceId, &[u32], usize),
+        (sequence, input, from): (SequenceId, Input<'_>, usize),
         stop: &StopHandle,
         mut each: impl FnMut(&mut Self, &mut Compute, usize, usize),
     ) -> Result<(), Error> {
-        self.check(model, sequence, ids)?;
+        self.check(model, sequence, input)?;
         self.take_back(sequence)?;
         self.catch_up(model, compute, sequence, Some(stop))?;
         self.states.mark(sequence.slot, Moment::Turn);
-        for (start, part) in (0..).step_by(self.rows).zip(ids.chunks(self.rows)) {
+        let width = self.width;
+        let parts = input.parts(self.rows, width);
+        for (start, part) in (0..).step_by(self.rows).zip(parts) {
+            let len = part.len(width);
             let share = Share {
                 slot: sequence.slot,
                 first: self.tokens(sequence).len(),
-                ids: part,
-                wanted: from.saturating_sub(start).min(part.len()),
-                certain: part.len(),
+                input: part,
+                len,
+                wanted: from.saturating_sub(start).min(len),
+                certain: len,
             };
-            let wanted = part.len() - share.wanted;
+            let wanted = len - share.wanted;
             self.forward(model, compute, &[share], Some(stop))?;
-            self.text_mut(sequence)?.tokens.extend(part);
+            let keeps_rows = self.keeps_rows;
+            self.text_mut(sequence)?.extend((part, len), keeps_rows);
             each(self, compute, start, wanted);
         }
         // After the work, since it can change while it is read.
@@ -300,12 +347,12 @@ impl Runner {
     ) -> Result<&[f32], Error> {
         let Feed {
             sequence,
-            ids,
+            input,
             want,
         } = feed;
-        let from = want.first(ids.len());
+        let from = want.first(input.len(self.width));
         let mut done = 0;
-        let what = (sequence, ids, from);
+        let what = (sequence, input, from);
         self.in_passes(model, compute, what, stop, |runner, compute, _, wanted| {
             runner.logits(model, compute, 0..wanted, done);
             done += wanted;
@@ -319,7 +366,7 @@ impl Runner {
         &mut self,
         model: &Model,
         compute: &mut Compute,
-        what: (SequenceId, &[u32], usize),
+        what: (SequenceId, Input<'_>, usize),
         stop: &StopHandle,
         mut sink: impl FnMut(&mut Compute, usize, &[f32]),
     ) -> Result<(), Error> {
@@ -347,7 +394,7 @@ impl Runner {
         &mut self,
         model: &Model,
         compute: &mut Compute,
-        what: (SequenceId, &[u32], usize),
+        what: (SequenceId, Input<'_>, usize),
         stop: &StopHandle,
         mut sink: impl FnMut(&mut Compute, &[f32]),
     ) -> Result<(), Error> {
@@ -384,7 +431,7 @@ impl Runner {
         ids: &[u32],
     ) -> Result<(), Error> {
         self.take_back(sequence)?;
-        self.check(model, sequence, ids)?;
+        self.check(model, sequence, ids.into())?;
         self.catch_up(model, compute, sequence, None)?;
         let guesses = ids.len().saturating_sub(1);
         if guesses > 0 {
@@ -401,7 +448,7 @@ impl Runner {
         sequence: SequenceId,
         id: u32,
     ) -> Result<(), Error> {
-        self.check(model, sequence, &[id])?;
+        self.check(model, sequence, Input::Tokens(&[id]))?;
         let text = self.text(sequence)?;
         if text.tokens.len() >= self.capacity {
             return Err(Error::ContextFull {
@@ -429,7 +476,8 @@ impl Runner {
         let share = Share {
             slot: sequence.slot,
             first: self.text(sequence)?.tokens.len(),
-            ids,
+            input: ids.into(),
+            len: ids.len(),
             wanted: 0,
             certain: ids.len() - guesses,
         };
@@ -478,16 +526,32 @@ impl Runner {
         if lacking.is_empty() {
             return Ok(());
         }
-        let again = self.text(sequence)?.tokens[lacking.clone()].to_vec();
-        for (first, ids) in lacking.step_by(self.rows).zip(again.chunks(self.rows)) {
-            let share = Share {
-                slot: sequence.slot,
-                first,
-                ids,
-                wanted: ids.len(),
-                certain: ids.len(),
+        let (mut first, width) = (lacking.start, self.width);
+        let text = self.text(sequence)?;
+        let mut row = text.rows_before(first);
+        let (again, rows) = (text.tokens[lacking].to_vec(), text.rows.clone());
+        // Tokens and rows in turn, as they were fed.
+        for ids in again.chunk_by(|&a, &b| (a == ROW) == (b == ROW)) {
+            let input = match ids[0] {
+                ROW => Input::Rows(&rows[row * width..][..ids.len() * width]),
+                _ => Input::Tokens(ids),
             };
-            self.forward(model, compute, &[share], stop)?;
+            for input in input.parts(self.rows, width) {
+                let len = input.len(width);
+                let share = Share {
+                    slot: sequence.slot,
+                    first,
+                    input,
+                    len,
+                    wanted: len,
+                    certain: len,
+                };
+                self.forward(model, compute, &[share], stop)?;
+                first += len;
+            }
+            if ids[0] == ROW {
+                row += ids.len();
+            }
         }
         Ok(())
     }
@@ -502,8 +566,9 @@ impl Runner {
     ) -> Result<(), Error> {
         self.batch.clear();
         for share in shares {
-            let (first, n) = (share.first, share.ids.len());
-            self.batch.push(share.slot, first, share.ids, share.wanted);
+            let (first, n) = (share.first, share.len);
+            self.batch
+                .push(share.slot, first, (share.input, n), share.wanted);
             self.states
                 .reserve(share.slot, first..first + n, share.certain)?;
         }
@@ -527,7 +592,7 @@ impl Runner {
         let decoder = &model.decoder;
         if decoder.forward(&mut pass, &self.batch, &mut self.buffers, &is_stopped) {
             for share in shares {
-                self.states.advance(share.slot, share.ids.len());
+                self.states.advance(share.slot, share.len);
             }
             return Ok(());
         }
@@ -577,7 +642,11 @@ impl Runner {
                 to: positions,
                 oldest,
             })?;
-            self.text_mut(sequence)?.tokens.truncate(positions);
+            let width = self.width;
+            let text = self.text_mut(sequence)?;
+            let rows = text.rows_before(positions);
+            text.tokens.truncate(positions);
+            text.rows.truncate(rows * width);
         }
         Ok(())
     }
@@ -586,6 +655,7 @@ impl Runner {
     pub(crate) fn reset(&mut self, sequence: SequenceId) -> Result<(), Error> {
         let text = self.text_mut(sequence)?;
         text.tokens.clear();
+        text.rows.clear();
         text.guesses = 0;
         self.states.clear(sequence.slot);
         Ok(())

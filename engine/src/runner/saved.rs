@@ -3,7 +3,7 @@
 //!
 //! Little-endian: the magic bytes, the format's version (u32), SHA-256 of the model's fingerprint, the storage of keys and of
 //! values, whether the context is one that LongRoPE turns by other frequencies (a byte each), the number of tokens (u64),
-//! the tokens (u32), the states (`States::save`), and SHA-256 of all that.
+//! the tokens (u32, [`ROW`] for rows), where the engine keeps them the rows (f32), the states (`States::save`), and SHA-256 of all that.
 
 use std::io::{Read, Write};
 
@@ -14,7 +14,7 @@ use super::Runner;
 use crate::cache::CacheType;
 use crate::error::Error;
 use crate::model::Model;
-use crate::sequence::SequenceId;
+use crate::sequence::{ROW, SequenceId};
 use crate::stop::StopHandle;
 use crate::stream::{Reading, Writing, damaged};
 
@@ -43,6 +43,7 @@ impl Runner {
         for id in tokens {
             out.bytes(&id.to_le_bytes())?;
         }
+        out.floats(&self.text(sequence)?.rows)?;
         self.states.save(sequence.slot, tokens.len(), &mut out)?;
         out.finish()
     }
@@ -95,10 +96,17 @@ impl Runner {
         }
         for _ in 0..count {
             let id = u32::from_le_bytes(from.array()?);
-            if id as usize >= model.vocab_size() {
+            if id as usize >= model.vocab_size() && id != ROW {
                 return Err(damaged());
             }
             self.text_mut(sequence)?.tokens.push(id);
+        }
+        if self.keeps_rows {
+            let width = self.width;
+            let text = self.text_mut(sequence)?;
+            let values = text.rows_before(count) * width;
+            text.rows.resize(values, 0.0);
+            from.floats(&mut text.rows)?;
         }
         self.states.restore(sequence.slot, count, &mut from)?;
         from.finish()

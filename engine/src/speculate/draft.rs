@@ -98,7 +98,7 @@ impl Draft {
             };
             let feed = Feed {
                 sequence: self.sequence,
-                ids: batch,
+                input: batch.into(),
                 want,
             };
             // The generation that the stop is meant for sees it itself.

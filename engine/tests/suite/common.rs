@@ -303,6 +303,22 @@ pub fn logits(context: &mut Context, tokens: &[u32], feeding: Feeding) -> Vec<f3
     all
 }
 
+/// The rows of a model of f32 weights that are the same input as these tokens. Gemma multiplies only tokens by the root of the
+/// width.
+pub fn embedding_rows(model: &Model, ids: &[u32]) -> Vec<f32> {
+    let tensor = model.gguf().tensor("token_embd.weight").unwrap();
+    assert_eq!(tensor.tensor_type(), TensorType::F32);
+    let width = tensor.row_length() as usize;
+    let scale = match model.architecture().name.starts_with("gemma") {
+        true => (width as f32).sqrt(),
+        false => 1.0,
+    };
+    let table = model.gguf().data(tensor);
+    let row = |&id: &u32| table[id as usize * width * 4..][..width * 4].chunks_exact(4);
+    let value = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().unwrap()) * scale;
+    ids.iter().flat_map(row).map(value).collect()
+}
+
 /// Whether all values are the same, bit for bit.
 pub fn same_bits(a: &[f32], b: &[f32]) -> bool {
     let mut pairs = a.iter().zip(b);

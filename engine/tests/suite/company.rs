@@ -1,11 +1,13 @@
 //! Company changes nothing: the logits of a token depend on its own sequence alone, to the bit, whoever shares its passes,
-//! however sequences were forked, cut, saved, released and opened before. Models of each kind, against fresh contexts.
+//! whether tokens are fed or their rows, however sequences were forked, cut, saved, released and opened before. Models of each kind, against fresh contexts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::common::{self, Feeding, Fixture};
-use gristmill_engine::{CacheType, ContextOptions, Engine, Error, Feed, Logits, Model, SequenceId};
+use gristmill_engine::{
+    CacheType, ContextOptions, Engine, Error, Feed, Input, Logits, Model, ROW, SequenceId,
+};
 use gristmill_gguf::Gguf;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -72,6 +74,24 @@ impl Alone {
 struct Driven {
     engine: Engine,
     texts: Vec<(SequenceId, Vec<u32>)>,
+    /// The same, as the engine shows it.
+    shown: Vec<Vec<u32>>,
+    takes_rows: bool,
+}
+
+/// What is fed for these tokens: half of the time, their rows.
+enum Fed<'a> {
+    Tokens(&'a [u32]),
+    Rows(Vec<f32>),
+}
+
+impl Fed<'_> {
+    fn input(&self) -> Input<'_> {
+        match self {
+            Fed::Tokens(ids) => Input::Tokens(ids),
+            Fed::Rows(values) => Input::Rows(values),
+        }
+    }
 }
 
 impl Driven {
@@ -82,12 +102,26 @@ impl Driven {
         Ok(())
     }
 
+    /// Notes that these tokens follow a sequence, and says what is to be fed for them.
+    fn extend<'a>(&mut self, model: &Model, which: usize, ids: &'a [u32]) -> Fed<'a> {
+        self.texts[which].1.extend(ids);
+        if self.takes_rows && ids.first().is_some_and(|id| id % 2 == 0) {
+            self.shown[which].extend(ids.iter().map(|_| ROW));
+            return Fed::Rows(common::embedding_rows(model, ids));
+        }
+        self.shown[which].extend(ids);
+        Fed::Tokens(ids)
+    }
+
     fn act(&mut self, alone: &mut Alone, action: &Action) -> Result<(), TestCaseError> {
         let vocab = alone.model.vocab_size();
         let count = self.texts.len();
         match action {
             Action::Open => match self.engine.open() {
-                Ok(id) => self.texts.push((id, Vec::new())),
+                Ok(id) => {
+                    self.texts.push((id, Vec::new()));
+                    self.shown.push(Vec::new());
+                }
                 Err(error) => {
                     prop_assert!(matches!(error, Error::Sequences(SEQUENCES)));
                     prop_assert_eq!(count, SEQUENCES);
@@ -106,27 +140,31 @@ impl Driven {
                         feeds.push((which, ids));
                     }
                 }
-                let pass: Vec<Feed<'_>> = feeds
+                let fed: Vec<(usize, Fed<'_>)> = feeds
                     .iter()
-                    .map(|&(which, ids)| Feed {
-                        sequence: self.texts[which].0,
-                        ids,
+                    .map(|&(which, ids)| (which, self.extend(&alone.model, which, ids)))
+                    .collect();
+                let pass: Vec<Feed<'_>> = fed
+                    .iter()
+                    .map(|(which, fed)| Feed {
+                        sequence: self.texts[*which].0,
+                        input: fed.input(),
                         want: Logits::Last,
                     })
                     .collect();
                 let rows = self.engine.pass(&pass).unwrap().to_vec();
                 prop_assert_eq!(rows.len(), feeds.len() * vocab);
-                for ((which, ids), row) in feeds.into_iter().zip(rows.chunks(vocab)) {
-                    self.texts[which].1.extend(ids);
+                for ((which, _), row) in feeds.into_iter().zip(rows.chunks(vocab)) {
                     self.check(alone, which, row)?;
                 }
             }
             Action::Feed(which, ids) => {
                 let which = which % count;
-                let (id, text) = &mut self.texts[which];
-                let ids = &ids[..ids.len().min(300 - text.len())];
-                let row = self.engine.feed(*id, ids, Logits::Last).unwrap().to_vec();
-                text.extend(ids);
+                let (id, text) = &self.texts[which];
+                let (id, ids) = (*id, &ids[..ids.len().min(300 - text.len())]);
+                let fed = self.extend(&alone.model, which, ids);
+                let fed = self.engine.feed(id, fed.input(), Logits::Last);
+                let row = fed.unwrap().to_vec();
                 if !ids.is_empty() {
                     self.check(alone, which, &row)?;
                 }
@@ -137,6 +175,7 @@ impl Driven {
                     Ok(new) => {
                         let text = text.clone();
                         self.texts.push((new, text));
+                        self.shown.push(self.shown[which % count].clone());
                     }
                     Err(error) => prop_assert!(matches!(error, Error::Sequences(SEQUENCES))),
                 }
@@ -145,7 +184,10 @@ impl Driven {
                 let (id, text) = &mut self.texts[which % count];
                 let to = to % (text.len() + 1);
                 match self.engine.truncate(*id, to) {
-                    Ok(()) => text.truncate(to),
+                    Ok(()) => {
+                        text.truncate(to);
+                        self.shown[which % count].truncate(to);
+                    }
                     Err(error) => prop_assert!(matches!(error, Error::Truncate { .. }), "refused"),
                 }
             }
@@ -158,12 +200,13 @@ impl Driven {
             }
             Action::Release(which) => {
                 let (id, _) = self.texts.remove(which % count);
+                self.shown.remove(which % count);
                 self.engine.release(id).unwrap();
                 prop_assert!(matches!(self.engine.release(id), Err(Error::Released)));
             }
         }
-        for (id, text) in &self.texts {
-            prop_assert_eq!(self.engine.tokens(*id), text);
+        for ((id, _), shown) in self.texts.iter().zip(&self.shown) {
+            prop_assert_eq!(self.engine.tokens(*id), shown);
         }
         Ok(())
     }
@@ -187,6 +230,8 @@ fn sequences_do_not_see_each_other() {
             let mut driven = Driven {
                 engine,
                 texts: Vec::new(),
+                shown: Vec::new(),
+                takes_rows: fixture.name != "gemma4-e2b",
             };
             driven.act(&mut alone, &Action::Open)?;
             for action in &actions {
@@ -217,7 +262,7 @@ pub fn logits_in_company(model: &Arc<Model>, tokens: &[u32], options: &ContextOp
             let end = text.len().min(done[which] + lengths[which]);
             feeds.push(Feed {
                 sequence: ids[which],
-                ids: &text[done[which]..end],
+                input: Input::Tokens(&text[done[which]..end]),
                 want: if which == 1 {
                     Logits::All
                 } else {
@@ -226,8 +271,12 @@ pub fn logits_in_company(model: &Arc<Model>, tokens: &[u32], options: &ContextOp
             });
             done[which] = end;
         }
-        let before = usize::from(!feeds[0].ids.is_empty()) * model.vocab_size();
-        let rows = feeds[1].ids.len() * model.vocab_size();
+        let count = |feed: &Feed<'_>| match feed.input {
+            Input::Tokens(ids) => ids.len(),
+            Input::Rows(_) => panic!("tokens are fed"),
+        };
+        let before = count(&feeds[0]).min(1) * model.vocab_size();
+        let rows = count(&feeds[1]) * model.vocab_size();
         all.extend_from_slice(&engine.pass(&feeds).unwrap()[before..][..rows]);
         if done[1] == tokens.len() {
             break;

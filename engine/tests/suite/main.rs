@@ -13,6 +13,7 @@ mod hostile_templates;
 mod lora;
 mod malformed;
 mod real_models;
+mod rows;
 mod saved;
 mod sessions;
 mod speculation;
