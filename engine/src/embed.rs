@@ -309,12 +309,13 @@ impl Whole {
         self.texts.clear();
         for (number, ids) in texts.iter().enumerate() {
             let ids = ids.as_ref();
-            self.texts.push(number, 0, (ids.into(), ids.len()), 0);
+            self.texts
+                .push(number, 0, (ids.into(), ids.len()), 0, |at| [at; 4]);
         }
         self.grow(model, self.texts.ids.len())?;
         let all = &self.texts.all;
         for table in &mut self.ropes {
-            table.prepare(all.rows.iter().map(|row| row.position));
+            table.prepare_parts(all.rows.iter().map(|row| row.parts));
         }
         let decoder = &model.decoder;
         let mut pass = Pass {

@@ -85,6 +85,12 @@ impl Engine {
         self.runner.tokens(sequence)
     }
 
+    /// The position that text has for rotations which follows what a sequence holds: the number of its tokens, but behind rows
+    /// with positions of their own ([`Input::Placed`]) one more than the largest part so far.
+    pub fn next_position(&self, sequence: SequenceId) -> Result<usize, Error> {
+        self.runner.next_position(sequence)
+    }
+
     /// Number of tokens that a sequence can hold.
     pub fn capacity(&self) -> usize {
         self.runner.capacity()

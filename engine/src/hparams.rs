@@ -177,6 +177,22 @@ impl<'a> Keys<'a> {
             .ok_or_else(|| self.missing(name))
     }
 
+    /// Four numbers, those that the array lacks being zero; `None` if the key is not there or all of them are zero.
+    pub fn opt_four(&self, name: &str) -> Result<Option<[usize; 4]>, Error> {
+        let Some(numbers) = self.metadata.opt_u32s(&self.full(name))? else {
+            return Ok(None);
+        };
+        if numbers.len() > 4 || numbers.iter().any(|&n| u64::from(n) > LARGEST_COUNT) {
+            let problem = format!("must be up to four numbers of at most {LARGEST_COUNT}");
+            return Err(self.wrong(name, problem));
+        }
+        let mut four = [0; 4];
+        four.iter_mut()
+            .zip(numbers.iter())
+            .for_each(|(to, &n)| *to = n as usize);
+        Ok(Some(four).filter(|four| *four != [0; 4]))
+    }
+
     /// A finite number.
     pub fn f32(&self, name: &str) -> Result<f32, Error> {
         self.opt_f32(name)?.ok_or_else(|| self.missing(name))

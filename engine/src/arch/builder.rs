@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use gristmill_gguf::Gguf;
+use gristmill_kernels::ops::RopeSections;
 
 use super::Architecture;
 use crate::adapter::Adapters;
@@ -197,6 +198,19 @@ impl<'a> Builder<'a> {
         let rope = spec.load(&mut self.loader)?;
         self.loader.ropes.push(rope);
         Ok(RopeId(self.loader.ropes.len() - 1))
+    }
+
+    /// Lets all rotations so far take positions of several parts, as a picture's are, if the file has `rope.dimension_sections`
+    /// for them.
+    pub fn position_parts(&mut self, interleaved: bool) -> Result<(), Error> {
+        let lengths = self.keys.opt_four("rope.dimension_sections")?;
+        let sections = lengths.map(|lengths| RopeSections {
+            lengths,
+            interleaved,
+        });
+        let ropes = self.loader.ropes.iter_mut();
+        ropes.for_each(|rope| rope.sections = sections);
+        Ok(())
     }
 
     /// A norm of the residual stream, `blk.{layer}.{name}`.

@@ -39,12 +39,14 @@ fn glm4(b: &mut Builder<'_>) -> Result<(), Error> {
         RopePairing::Interleaved
     };
     let layer = layer(b, pairing)?.sandwiched();
-    b.repeat(|_| layer)
+    b.repeat(|_| layer)?;
+    b.position_parts(false)
 }
 
 fn glm4moe(b: &mut Builder<'_>) -> Result<(), Error> {
     let mut layer = layer(b, RopePairing::Halves)?;
     layer.attention.norms = HeadNorms::IfPresent;
     layer.feed_forward_norms = Norms::Before("post_attention_norm");
-    b.repeat(|_| layer)
+    b.repeat(|_| layer)?;
+    b.position_parts(false)
 }

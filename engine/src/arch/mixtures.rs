@@ -21,8 +21,11 @@ pub static PADDLEOCR: Architecture =
 pub static HUNYUAN_DENSE: Architecture =
     Architecture::new("hunyuan-dense", "Hunyuan 0.5B to 7B", hunyuan);
 pub static HUNYUAN_MOE: Architecture = Architecture::new("hunyuan-moe", "Hunyuan A13B", hunyuan);
-pub static HUNYUAN_VL: Architecture =
-    Architecture::new("hunyuan_vl", "HunyuanOCR, Hunyuan VL (text part)", hunyuan);
+pub static HUNYUAN_VL: Architecture = Architecture::new(
+    "hunyuan_vl",
+    "HunyuanOCR, Hunyuan VL (text part)",
+    hunyuan_vl,
+);
 pub static HY_V3: Architecture = Architecture::new("hy_v3", "Hunyuan 3", hy_v3);
 pub static MINIMAX_M2: Architecture = Architecture::new("minimax-m2", "MiniMax M2", minimax_m2);
 pub static DBRX: Architecture = Architecture::new("dbrx", "DBRX", dbrx);
@@ -76,7 +79,8 @@ fn ernie(b: &mut Builder<'_>) -> Result<(), Error> {
 
 fn paddleocr(b: &mut Builder<'_>) -> Result<(), Error> {
     let layer = layer(b, RopePairing::Halves, normalised)?;
-    b.repeat(|_| layer)
+    b.repeat(|_| layer)?;
+    b.position_parts(false)
 }
 
 fn hunyuan(b: &mut Builder<'_>) -> Result<(), Error> {
@@ -84,6 +88,11 @@ fn hunyuan(b: &mut Builder<'_>) -> Result<(), Error> {
     layer.attention.norms = HeadNorms::Weighted;
     layer.attention.norms_after_rope = true;
     b.repeat(|_| layer)
+}
+
+fn hunyuan_vl(b: &mut Builder<'_>) -> Result<(), Error> {
+    hunyuan(b)?;
+    b.position_parts(false)
 }
 
 /// A feed-forward beside the experts has no effect, as in the model's own code.

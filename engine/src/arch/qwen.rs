@@ -1,6 +1,7 @@
 //! Qwen (arXiv:2309.16609, 2407.10671, 2505.09388) and decoders of its kind: Llama's layers with rotary positions on halves
 //! of a head, biases in Qwen 1 and 2, norms of queries and keys in Qwen 3, experts whose weights are those of a softmax.
-//! The models that see pictures are run as text, where their three-part positions are one and the same.
+//! Of the models that see pictures this is the part behind those: rows of pictures are fed to it with positions of three parts
+//! (arXiv:2409.12191), which are one and the same in text.
 
 use gristmill_kernels::ops::{Activation, RopePairing};
 
@@ -21,11 +22,11 @@ pub static SEED_OSS: Architecture = Architecture::new("seed_oss", "Seed-OSS", se
 pub static QWEN2MOE: Architecture =
     Architecture::new("qwen2moe", "Qwen 1.5-MoE, Qwen 2-57B-A14B", qwen2moe);
 pub static QWEN3: Architecture = Architecture::new("qwen3", "Qwen 3", qwen3);
-pub static QWEN3VL: Architecture = Architecture::new("qwen3vl", "Qwen 3-VL (text part)", qwen3);
+pub static QWEN3VL: Architecture = Architecture::new("qwen3vl", "Qwen 3-VL (text part)", qwen3vl);
 pub static QWEN3MOE: Architecture =
     Architecture::new("qwen3moe", "Qwen 3-30B-A3B and 235B-A22B", qwen3);
 pub static QWEN3VLMOE: Architecture =
-    Architecture::new("qwen3vlmoe", "Qwen 3-VL with experts (text part)", qwen3);
+    Architecture::new("qwen3vlmoe", "Qwen 3-VL with experts (text part)", qwen3vl);
 pub static GROVEMOE: Architecture = Architecture::new("grovemoe", "GroveMoE", grovemoe);
 pub static OLMOE: Architecture = Architecture::new("olmoe", "OLMoE", olmoe);
 
@@ -58,7 +59,8 @@ fn plain(b: &mut Builder<'_>) -> Result<(), Error> {
 /// The output matrix's bias has no effect, as in the models' own code.
 fn qwen2vl(b: &mut Builder<'_>) -> Result<(), Error> {
     b.ignore_output_bias();
-    plain(b)
+    plain(b)?;
+    b.position_parts(false)
 }
 
 /// Divisors of the frequencies have no effect, nor have the matrices for pictures.
@@ -92,6 +94,11 @@ fn qwen3(b: &mut Builder<'_>) -> Result<(), Error> {
     });
     layer.attention.norms = HeadNorms::Weighted;
     b.repeat(|_| layer)
+}
+
+fn qwen3vl(b: &mut Builder<'_>) -> Result<(), Error> {
+    qwen3(b)?;
+    b.position_parts(true)
 }
 
 /// GroveMoE (arXiv:2508.07785): Qwen 3's experts, and smaller ones that groups of them share.

@@ -106,7 +106,8 @@ fn qwen35(b: &mut Builder<'_>) -> Result<(), Error> {
         DeltaNet {
             neighbours_share: false,
         },
-    )
+    )?;
+    b.position_parts(true)
 }
 
 fn mamba(b: &mut Builder<'_>) -> Result<(), Error> {

@@ -14,6 +14,16 @@ pub enum Input<'a> {
     /// and AFMoE multiply both by their factor, Gemma only tokens. Gemma 3n and 4 with inputs for each layer have none for
     /// rows, and refuse them. Qwen 3-VL's further rows for the first layers (DeepStack) can't be given.
     Rows(&'a [f32]),
+    /// Rows with a position each, of several parts: time, height, width and an extra one, 0 where a model has none (M-RoPE,
+    /// arXiv:2409.12191). For models that rotate heads by sections (`rope.dimension_sections`: Qwen 2-VL, 3-VL and 3.5,
+    /// PaddleOCR-VL, Hunyuan VL, GLM 4 with pictures). A row sees what is before it in the sequence, wherever its position
+    /// is. Text that follows goes on behind the largest of all parts so far.
+    Placed {
+        /// The rows, see [`Rows`](Self::Rows).
+        rows: &'a [f32],
+        /// A position for each of them.
+        positions: &'a [[u32; 4]],
+    },
 }
 
 impl<'a> Input<'a> {
@@ -21,7 +31,7 @@ impl<'a> Input<'a> {
     pub(crate) fn len(self, width: usize) -> usize {
         match self {
             Input::Tokens(ids) => ids.len(),
-            Input::Rows(values) => values.len() / width,
+            Input::Rows(rows) | Input::Placed { rows, .. } => rows.len() / width,
         }
     }
 
@@ -33,6 +43,10 @@ impl<'a> Input<'a> {
             match self {
                 Input::Tokens(ids) => Input::Tokens(&ids[first..end]),
                 Input::Rows(values) => Input::Rows(&values[first * width..end * width]),
+                Input::Placed { rows, positions } => Input::Placed {
+                    rows: &rows[first * width..end * width],
+                    positions: &positions[first..end],
+                },
             }
         })
     }
@@ -108,18 +122,19 @@ impl Batch {
     }
 
     /// Adds `len` tokens of a sequence that has none in it so far, at `first` and the positions after it. Those from number
-    /// `wanted` on are wanted.
+    /// `wanted` on are wanted. `parts` says by number which position each has for rotations.
     pub fn push(
         &mut self,
         sequence: usize,
         first: usize,
         (input, len): (Input<'_>, usize),
         wanted: usize,
+        parts: impl Fn(usize) -> [usize; 4],
     ) {
         let index = self.ids.len();
         match input {
             Input::Tokens(ids) => self.ids.extend_from_slice(ids),
-            Input::Rows(values) => {
+            Input::Rows(values) | Input::Placed { rows: values, .. } => {
                 self.ids.resize(index + len, 0);
                 self.given.extend(index..index + len);
                 self.rows.extend_from_slice(values);
@@ -135,6 +150,7 @@ impl Batch {
                 });
                 part.rows.extend((skipped..len).map(|number| Row {
                     position: first + number,
+                    parts: parts(number),
                     index: index + number,
                 }));
             }

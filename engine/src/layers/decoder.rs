@@ -166,6 +166,11 @@ impl Decoder {
         ))
     }
 
+    /// Whether positions have several parts.
+    pub(crate) fn has_position_parts(&self) -> bool {
+        self.ropes.iter().any(|rope| rope.sections.is_some())
+    }
+
     /// Refuses what can't be fed in place of tokens.
     pub(crate) fn check_rows(&self, values: &[f32]) -> Result<(), Error> {
         if self.embedding.layers.is_some() {

@@ -61,6 +61,8 @@ impl Run {
 pub struct Row {
     /// Where it is in its sequence.
     pub position: usize,
+    /// Where it is for rotations: by time, height, width and an extra part, all the same in a text.
+    pub parts: [usize; 4],
     /// Its number among all rows that the pass began with.
     pub index: usize,
 }

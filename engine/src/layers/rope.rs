@@ -1,7 +1,7 @@
 //! Rotary position embedding. Layers that turn alike share a [`RopeId`], and so the table of a pass's sines and cosines, which
 //! is computed once.
 
-use gristmill_kernels::ops::{RopeOptions, RopePairing, RopeTable, Yarn};
+use gristmill_kernels::ops::{RopeOptions, RopePairing, RopeSections, RopeTable, Yarn};
 
 use super::Pass;
 
@@ -24,6 +24,8 @@ pub struct Rope {
     pub factors: Option<Vec<f32>>,
     /// Those of contexts that are longer than the model was first trained for.
     pub long: Option<LongFactors>,
+    /// Positions of several parts (`rope.dimension_sections`).
+    pub sections: Option<RopeSections>,
 }
 
 /// LongRoPE (arXiv:2402.13753): contexts beyond the original length have divisors of their own. The length of the context
@@ -69,6 +71,7 @@ impl Rope {
             yarn: self.scaling.yarn,
             magnitude: self.scaling.magnitude,
             factors: factors.map(Vec::as_slice),
+            sections: self.sections,
         })
     }
 }

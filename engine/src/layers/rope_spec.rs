@@ -106,6 +106,7 @@ impl RopeSpec {
             scaling,
             factors,
             long,
+            sections: None,
         })
     }
 }

@@ -21,18 +21,55 @@ use crate::speculate::MOST_GUESSES;
 use crate::stop::StopHandle;
 
 /// The tokens of a sequence.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 struct Text {
     serial: u64,
     /// Those that were fed, with [`ROW`] for rows.
     tokens: Vec<u32>,
     /// The rows among them, where recurrent layers may have to read them again.
     rows: Vec<f32>,
+    /// Those that were fed with positions, in their order.
+    placed: Vec<Placed>,
     /// How many of the last ones are guesses.
     guesses: usize,
 }
 
+/// A row that was fed with a position.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    /// Its number in the sequence.
+    index: usize,
+    /// Its position.
+    parts: [u32; 4],
+    /// The position of text that follows it.
+    next: usize,
+}
+
 impl Text {
+    /// The position of number `index` for rotations, which is one of what is held or of text that follows.
+    fn parts(&self, index: usize) -> [usize; 4] {
+        let before = self.placed.partition_point(|placed| placed.index <= index);
+        match self.placed[..before].last() {
+            None => [index; 4],
+            Some(last) if last.index == index => last.parts.map(|part| part as usize),
+            Some(last) => [last.next + (index - last.index - 1); 4],
+        }
+    }
+
+    /// The position of text that follows.
+    fn next(&self) -> usize {
+        self.parts(self.tokens.len())[0]
+    }
+
+    /// Gives the row of number `index`, which is behind all others with a position, its own.
+    fn place(&mut self, index: usize, parts: [u32; 4]) {
+        let [mut next, ..] = self.parts(index);
+        for part in parts {
+            next = next.max(part as usize + 1);
+        }
+        self.placed.push(Placed { index, parts, next });
+    }
+
     /// Number of rows among the first `tokens`.
     fn rows_before(&self, tokens: usize) -> usize {
         let rows = self.tokens[..tokens].iter();
@@ -43,8 +80,13 @@ impl Text {
     fn extend(&mut self, (input, len): (Input<'_>, usize), keeps_rows: bool) {
         match input {
             Input::Tokens(ids) => self.tokens.extend(ids),
-            Input::Rows(values) => {
-                self.tokens.resize(self.tokens.len() + len, ROW);
+            Input::Rows(values) | Input::Placed { rows: values, .. } => {
+                let first = self.tokens.len();
+                self.tokens.resize(first + len, ROW);
+                if let Input::Placed { positions, .. } = input {
+                    let rows = (first..).zip(positions);
+                    rows.for_each(|(index, &parts)| self.place(index, parts));
+                }
                 if keeps_rows {
                     self.rows.extend(values);
                 }
@@ -143,14 +185,10 @@ impl Runner {
         })
     }
 
-    fn name(&mut self, slot: usize, tokens: Vec<u32>, rows: Vec<f32>) -> SequenceId {
+    fn name(&mut self, slot: usize, mut text: Text) -> SequenceId {
         self.opened += 1;
-        self.texts[slot] = Some(Text {
-            serial: self.opened,
-            tokens,
-            rows,
-            guesses: 0,
-        });
+        text.serial = self.opened;
+        self.texts[slot] = Some(text);
         SequenceId {
             slot,
             serial: self.opened,
@@ -164,7 +202,11 @@ impl Runner {
             .open()
             .ok_or(Error::Sequences(self.texts.len()))?;
         let room = self.capacity.min(1 << 16);
-        Ok(self.name(slot, Vec::with_capacity(room), Vec::new()))
+        let text = Text {
+            tokens: Vec::with_capacity(room),
+            ..Text::default()
+        };
+        Ok(self.name(slot, text))
     }
 
     /// A sequence with the tokens of another one, guesses left aside.
@@ -172,9 +214,8 @@ impl Runner {
         self.take_back(of)?;
         let slot = self.states.fork(of.slot);
         let slot = slot.ok_or(Error::Sequences(self.texts.len()))?;
-        let Text { tokens, rows, .. } = self.text(of)?;
-        let (tokens, rows) = (tokens.clone(), rows.clone());
-        Ok(self.name(slot, tokens, rows))
+        let text = self.text(of)?.clone();
+        Ok(self.name(slot, text))
     }
 
     /// Ends a sequence.
@@ -203,6 +244,11 @@ impl Runner {
             Ok(text) => &text.tokens[..text.tokens.len() - text.guesses],
             Err(_) => &[],
         }
+    }
+
+    /// The position of text that follows what a sequence holds.
+    pub(crate) fn next_position(&self, sequence: SequenceId) -> Result<usize, Error> {
+        Ok(self.text(sequence)?.next())
     }
 
     /// Tokens that can still be added to a sequence.
@@ -243,6 +289,13 @@ impl Runner {
                 None => Ok(()),
             },
             Input::Rows(values) => model.decoder.check_rows(values),
+            Input::Placed { positions, .. } if positions.len() != tokens => Err(Error::Option(
+                format!("{tokens} rows have {} positions", positions.len()),
+            )),
+            Input::Placed { .. } if !model.decoder.has_position_parts() => Err(Error::Unsupported(
+                "this model's positions have no parts: feed rows without positions".into(),
+            )),
+            Input::Placed { rows, .. } => model.decoder.check_rows(rows),
         }
     }
 
@@ -567,14 +620,19 @@ impl Runner {
         self.batch.clear();
         for share in shares {
             let (first, n) = (share.first, share.len);
+            let text = self.texts[share.slot].as_ref().ok_or(Error::Released)?;
+            let parts = |number: usize| match share.input {
+                Input::Placed { positions, .. } => positions[number].map(|part| part as usize),
+                _ => text.parts(first + number),
+            };
             self.batch
-                .push(share.slot, first, (share.input, n), share.wanted);
+                .push(share.slot, first, (share.input, n), share.wanted, parts);
             self.states
                 .reserve(share.slot, first..first + n, share.certain)?;
         }
         let Batch { all, .. } = &self.batch;
         for table in &mut self.ropes {
-            table.prepare(all.rows.iter().map(|row| row.position));
+            table.prepare_parts(all.rows.iter().map(|row| row.parts));
         }
         let mut pass = Pass {
             gguf: &model.gguf,
@@ -647,6 +705,7 @@ impl Runner {
             let rows = text.rows_before(positions);
             text.tokens.truncate(positions);
             text.rows.truncate(rows * width);
+            text.placed.retain(|placed| placed.index < positions);
         }
         Ok(())
     }
@@ -656,6 +715,7 @@ impl Runner {
         let text = self.text_mut(sequence)?;
         text.tokens.clear();
         text.rows.clear();
+        text.placed.clear();
         text.guesses = 0;
         self.states.clear(sequence.slot);
         Ok(())

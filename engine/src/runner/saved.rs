@@ -3,14 +3,15 @@
 //!
 //! Little-endian: the magic bytes, the format's version (u32), SHA-256 of the model's fingerprint, the storage of keys and of
 //! values, whether the context is one that LongRoPE turns by other frequencies (a byte each), the number of tokens (u64),
-//! the tokens (u32, [`ROW`] for rows), where the engine keeps them the rows (f32), the states (`States::save`), and SHA-256 of all that.
+//! the tokens (u32, [`ROW`] for rows), where the engine keeps them the rows (f32), the number of
+//! rows with positions (u64), their numbers in the sequence (u64) and positions (four u32), the states (`States::save`), and SHA-256 of all that.
 
 use std::io::{Read, Write};
 
 use gristmill_kernels::Compute;
 use sha2::{Digest, Sha256};
 
-use super::Runner;
+use super::{Runner, Text};
 use crate::cache::CacheType;
 use crate::error::Error;
 use crate::model::Model;
@@ -19,7 +20,7 @@ use crate::stop::StopHandle;
 use crate::stream::{Reading, Writing, damaged};
 
 const MAGIC: [u8; 8] = *b"GMILLSEQ";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl Runner {
     /// Writes a sequence, guesses left aside. Where recurrent layers have to go back first, tokens are read again.
@@ -43,7 +44,15 @@ impl Runner {
         for id in tokens {
             out.bytes(&id.to_le_bytes())?;
         }
-        out.floats(&self.text(sequence)?.rows)?;
+        let Text { rows, placed, .. } = self.text(sequence)?;
+        out.floats(rows)?;
+        out.number(placed.len())?;
+        for row in placed {
+            out.number(row.index)?;
+            row.parts
+                .iter()
+                .try_for_each(|part| out.bytes(&part.to_le_bytes()))?;
+        }
         self.states.save(sequence.slot, tokens.len(), &mut out)?;
         out.finish()
     }
@@ -107,6 +116,19 @@ impl Runner {
             let values = text.rows_before(count) * width;
             text.rows.resize(values, 0.0);
             from.floats(&mut text.rows)?;
+        }
+        let text = self.text_mut(sequence)?;
+        for _ in 0..from.number()? {
+            let index = from.number()?;
+            let follows = text.placed.last().is_none_or(|last| last.index < index);
+            if text.tokens.get(index) != Some(&ROW) || !follows {
+                return Err(damaged());
+            }
+            let mut parts = [0; 4];
+            for part in &mut parts {
+                *part = u32::from_le_bytes(from.array()?);
+            }
+            text.place(index, parts);
         }
         self.states.restore(sequence.slot, count, &mut from)?;
         from.finish()

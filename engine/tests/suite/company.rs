@@ -273,7 +273,7 @@ pub fn logits_in_company(model: &Arc<Model>, tokens: &[u32], options: &ContextOp
         }
         let count = |feed: &Feed<'_>| match feed.input {
             Input::Tokens(ids) => ids.len(),
-            Input::Rows(_) => panic!("tokens are fed"),
+            _ => panic!("tokens are fed"),
         };
         let before = count(&feeds[0]).min(1) * model.vocab_size();
         let rows = count(&feeds[1]) * model.vocab_size();

@@ -12,6 +12,7 @@ mod hostile;
 mod hostile_templates;
 mod lora;
 mod malformed;
+mod positions;
 mod real_models;
 mod rows;
 mod saved;

@@ -17,5 +17,5 @@ pub use elementwise::{
 };
 pub use exp::{erf, exp, tanh};
 pub use norm::{deviations, l2_norm, layer_norm, rms_norm, squares};
-pub use rope::{RopeOptions, RopePairing, RopeTable, Yarn};
+pub use rope::{RopeOptions, RopePairing, RopeSections, RopeTable, Yarn};
 pub use softmax::{log_softmax_at, softmax};

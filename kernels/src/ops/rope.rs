@@ -39,6 +39,38 @@ impl Yarn {
     }
 }
 
+/// Which pairs turn by which part of a position of several: time, height, width and an extra one (M-RoPE, arXiv:2409.12191).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RopeSections {
+    /// Pairs of each part (`rope.dimension_sections`), not all of them zero. Beyond their sum they begin again.
+    pub lengths: [usize; 4],
+    /// Time, height and width take turns pair by pair, each as often as its length says (Qwen 3-VL); else the parts
+    /// follow each other (Qwen 2-VL). Pairs that are then left turn by the extra part if it has a length, else by time.
+    pub interleaved: bool,
+}
+
+impl RopeSections {
+    /// The part that a pair turns by.
+    fn part(&self, pair: usize) -> usize {
+        let lengths = self.lengths;
+        let mut place = pair % lengths.iter().sum::<usize>().max(1);
+        if self.interleaved {
+            return match (place % 3, lengths[3]) {
+                (part, _) if place < 3 * lengths[part] => part,
+                (_, 0) => 0,
+                _ => 3,
+            };
+        }
+        for (part, length) in lengths.into_iter().enumerate() {
+            if place < length {
+                return part;
+            }
+            place -= length;
+        }
+        0
+    }
+}
+
 /// What determines the angles.
 #[derive(Clone, Copy, Debug)]
 pub struct RopeOptions<'a> {
@@ -57,6 +89,8 @@ pub struct RopeOptions<'a> {
     pub magnitude: f32,
     /// Divisors of the frequencies, one a pair (the tensor `rope_freqs.weight`; LLaMA 3, Phi 3).
     pub factors: Option<&'a [f32]>,
+    /// Positions of several parts.
+    pub sections: Option<RopeSections>,
 }
 
 impl RopeOptions<'_> {
@@ -70,6 +104,7 @@ impl RopeOptions<'_> {
             yarn: None,
             magnitude: 1.0,
             factors: None,
+            sections: None,
         }
     }
 
@@ -120,8 +155,10 @@ pub struct RopeTable {
     /// The anchor that `anchor` holds, in strides.
     anchored: Option<usize>,
     anchor: Vec<(f64, f64)>,
+    /// By pair: the part of a position that it turns by.
+    parts: Vec<usize>,
     /// The prepared positions, then `[position][pair]`.
-    positions: Vec<usize>,
+    positions: Vec<[usize; 4]>,
     cos: Vec<f32>,
     sin: Vec<f32>,
 }
@@ -143,7 +180,9 @@ impl RopeTable {
         let steps = (0..STRIDE)
             .flat_map(|step| frequencies.iter().map(move |f| cos_sin(step as f64 * f)))
             .collect();
+        let part = |pair| options.sections.map_or(0, |sections| sections.part(pair));
         RopeTable {
+            parts: (0..frequencies.len()).map(part).collect(),
             dimensions: options.dimensions,
             pairing: options.pairing,
             magnitude,
@@ -164,6 +203,11 @@ impl RopeTable {
 
     /// Computes the angles of a batch's positions; does nothing if they are there already.
     pub fn prepare(&mut self, positions: impl Iterator<Item = usize> + Clone) {
+        self.prepare_parts(positions.map(|position| [position; 4]));
+    }
+
+    /// The same for positions of several parts: time, height, width and an extra one. Without [`RopeSections`] the first counts.
+    pub fn prepare_parts(&mut self, positions: impl Iterator<Item = [usize; 4]> + Clone) {
         if self.positions.iter().copied().eq(positions.clone()) {
             return;
         }
@@ -171,29 +215,44 @@ impl RopeTable {
         self.positions.extend(positions);
         self.cos.clear();
         self.sin.clear();
-        let pairs = self.frequencies.len();
-        for &position in &self.positions {
-            // The angle is that of an anchor, a multiple of STRIDE, plus a step below STRIDE: one complex product
-            // instead of a cosine and a sine.
-            let stride = position / STRIDE;
-            if self.anchored != Some(stride) {
-                let at = (stride * STRIDE) as f64;
-                self.anchor.clear();
-                self.anchor
-                    .extend(self.frequencies.iter().map(|f| cos_sin(at * f)));
-                self.anchored = Some(stride);
+        for number in 0..self.positions.len() {
+            let position = self.positions[number];
+            let row = self.cos.len();
+            self.set_anchor(position[0]);
+            let (cos, sin) = (&mut self.cos, &mut self.sin);
+            let turned = turned(&self.anchor, &self.steps, position[0]);
+            cos.extend(turned.clone().map(|at| (at.0 * self.magnitude) as f32));
+            sin.extend(turned.map(|at| (at.1 * self.magnitude) as f32));
+            for part in (1..4).filter(|&part| position[part] != position[0]) {
+                self.turn_part(row, part, position[part]);
             }
-            let step = position % STRIDE * pairs;
-            let steps = &self.steps[step..step + pairs];
-            let turned = self.anchor.iter().zip(steps);
-            let magnitude = self.magnitude;
-            self.cos.extend(
-                turned
-                    .clone()
-                    .map(|(a, b)| ((a.0 * b.0 - a.1 * b.1) * magnitude) as f32),
-            );
-            self.sin
-                .extend(turned.map(|(a, b)| ((a.1 * b.0 + a.0 * b.1) * magnitude) as f32));
+        }
+    }
+
+    /// Gives the pairs of one part the angles of its own position, in the row from `row` on.
+    fn turn_part(&mut self, row: usize, part: usize, position: usize) {
+        if !self.parts.contains(&part) {
+            return;
+        }
+        self.set_anchor(position);
+        let turned = turned(&self.anchor, &self.steps, position);
+        for (pair, at) in turned.enumerate() {
+            if self.parts[pair] == part {
+                self.cos[row + pair] = (at.0 * self.magnitude) as f32;
+                self.sin[row + pair] = (at.1 * self.magnitude) as f32;
+            }
+        }
+    }
+
+    /// Brings the anchor to the last multiple of STRIDE up to a position.
+    fn set_anchor(&mut self, position: usize) {
+        let stride = position / STRIDE;
+        if self.anchored != Some(stride) {
+            let at = (stride * STRIDE) as f64;
+            self.anchor.clear();
+            self.anchor
+                .extend(self.frequencies.iter().map(|f| cos_sin(at * f)));
+            self.anchored = Some(stride);
         }
     }
 
@@ -225,6 +284,19 @@ impl RopeTable {
             }
         }
     }
+}
+
+/// Cosines and sines of a position by pair: its angle is that of the anchor plus a step below STRIDE, one complex product
+/// instead of a cosine and a sine.
+fn turned<'a>(
+    anchor: &'a [(f64, f64)],
+    steps: &'a [(f64, f64)],
+    position: usize,
+) -> impl Iterator<Item = (f64, f64)> + Clone + use<'a> {
+    let pairs = anchor.len();
+    let steps = &steps[position % STRIDE * pairs..][..pairs];
+    let products = anchor.iter().zip(steps);
+    products.map(|(a, b)| (a.0 * b.0 - a.1 * b.1, a.1 * b.0 + a.0 * b.1))
 }
 
 fn cos_sin(angle: f64) -> (f64, f64) {
@@ -312,6 +384,64 @@ mod tests {
             batch.apply(row, &mut a, 64);
             single.apply(0, &mut b, 64);
             assert_eq!(a, b, "{position}");
+        }
+    }
+
+    /// Ways to cut 16 pairs, written out: time, height, width and extra.
+    const CUTS: [([usize; 4], bool, &str); 5] = [
+        ([4, 6, 6, 0], false, "tttthhhhhhwwwwww"),
+        ([3, 2, 1, 2], false, "ttthhweettthhwee"),
+        ([6, 5, 5, 0], true, "thwthwthwthwthwt"),
+        ([5, 3, 2, 6], true, "thwthwtheteeteee"),
+        ([8, 4, 4, 0], true, "thwthwthwthwtttt"),
+    ];
+
+    #[test]
+    fn parts_turn_their_own_pairs() {
+        for (lengths, interleaved, letters) in CUTS {
+            let options = RopeOptions {
+                sections: Some(RopeSections {
+                    lengths,
+                    interleaved,
+                }),
+                ..RopeOptions::new(32, 10_000.0, RopePairing::Halves)
+            };
+            let mut table = RopeTable::new(&options);
+            let positions = [[5, 5, 5, 5], [700, 3, 129, 64], [0, 1, 2, 3], [9, 9, 8, 9]];
+            table.prepare_parts(positions.into_iter());
+            for (row, parts) in positions.into_iter().enumerate() {
+                let mut x = head(32);
+                table.apply(row, &mut x, 32);
+                // The definition turns all pairs by one position: a factor on the frequency makes it another.
+                let frequency = |pair: usize| {
+                    let letter = letters.as_bytes()[pair];
+                    let part = b"thwe".iter().position(|&l| l == letter).unwrap();
+                    parts[part] as f64 * 10_000f64.powf(-(pair as f64) / 16.0)
+                };
+                let want = exact(&head(32), 32, RopePairing::Halves, 1, &frequency);
+                assert!(nmse(&x, &want) < 1e-13, "{lengths:?} {parts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn equal_parts_are_one_position() {
+        let plain = RopeOptions::new(32, 10_000.0, RopePairing::Halves);
+        for (lengths, interleaved, _) in CUTS {
+            let sections = RopeSections {
+                lengths,
+                interleaved,
+            };
+            let (mut one, mut several) = (
+                RopeTable::new(&plain),
+                RopeTable::new(&RopeOptions {
+                    sections: Some(sections),
+                    ..plain
+                }),
+            );
+            one.prepare(0..200);
+            several.prepare_parts((0..200).map(|position| [position; 4]));
+            assert_eq!((one.cos, one.sin), (several.cos, several.sin));
         }
     }
 
