@@ -131,3 +131,45 @@ fn an_interrupted_perplexity_run_can_be_resumed() {
     );
     assert_eq!(report["chunks"].as_array().unwrap().len(), done + 1);
 }
+
+/// A prompt that was stopped is told as any other, and nothing is kept of it.
+#[test]
+fn ctrl_c_while_a_prompt_is_read_for_its_cache() {
+    let place = Place::with(&Tiny {
+        context: 1 << 20,
+        ..Tiny::default()
+    });
+    let (model, cache) = (
+        place.model.display().to_string(),
+        place.path("prompt.cache"),
+    );
+    let prompt = place.file("prompt.txt", &"The mill turns. ".repeat(50_000));
+    let run = [
+        "run",
+        &model,
+        "-f",
+        &prompt,
+        "--prompt-cache",
+        &cache,
+        "--json",
+        "-t",
+        "1",
+    ];
+    // Later and later, until it comes after the start of the program.
+    let (status, report) = (0..9)
+        .find_map(|doublings| {
+            let child = spawn(&place, &run);
+            std::thread::sleep(Duration::from_millis(200 << doublings));
+            interrupt(&child);
+            let output = child.wait_with_output().unwrap();
+            let report: Value = serde_json::from_slice(&output.stdout).ok()?;
+            Some((output.status, report))
+        })
+        .expect("a report");
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(report["stop"], "interrupt");
+    assert_eq!(report["ids"].as_array().unwrap().len(), 0);
+    let evaluated = report["timings"]["prompt_tokens"].as_u64().unwrap() as usize;
+    assert!(evaluated < report["prompt_ids"].as_array().unwrap().len());
+    assert!(!Path::new(&cache).exists());
+}
