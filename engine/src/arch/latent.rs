@@ -40,6 +40,7 @@ fn deepseek2(b: &mut Builder<'_>) -> Result<(), Error> {
         rope: Some(rope),
         temperature: Temperature::read(&b.keys, b.original_context()?)?,
         scale: b.score_growth(rope)?,
+        gate: None,
     };
     let feed_forward = FeedForwards::gated(&b.keys, Activation::Silu, |router| router)?;
     layers(b, attention, feed_forward, 1.0)
@@ -53,8 +54,8 @@ fn minicpm3(b: &mut Builder<'_>) -> Result<(), Error> {
     })?;
     let attention = LatentAttention {
         rope: Some(rope),
-        temperature: None,
         scale: 1.0,
+        ..LatentAttention::default()
     };
     b.scale_embeddings(12.0);
     b.scale_logits(256.0 / b.hparams().embedding_length as f32);

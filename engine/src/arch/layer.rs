@@ -42,6 +42,15 @@ pub struct FeedForwards {
     pub with_shared: f32,
 }
 
+/// Silu with a bound on it and on what it gates (`swiglu_clamp_exp` and its like), of which zero means none.
+pub fn bounded_silu(limit: f32) -> Activation {
+    if limit > 0.0 {
+        Activation::SiluBounded { limit }
+    } else {
+        Activation::Silu
+    }
+}
+
 impl FeedForwards {
     /// The same in all layers.
     pub fn dense(dense: FeedForward) -> Self {

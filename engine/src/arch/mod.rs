@@ -14,6 +14,7 @@ mod glm;
 mod gpt;
 mod gpt_oss;
 mod granite;
+mod kimi;
 mod latent;
 mod llama;
 mod mixtures;
@@ -67,6 +68,7 @@ pub static ARCHS: &[&Architecture] = &[
     &gated::BAICHUAN,
     &mixtures::BAILINGMOE,
     &mixtures::BAILINGMOE2,
+    &kimi::BAILINGMOE3,
     &bert::BERT,
     &gpt::BLOOM,
     &glm::CHATGLM,
@@ -113,7 +115,7 @@ pub static ARCHS: &[&Architecture] = &[
     &gpt::JAIS2,
     &recurrent::JAMBA,
     &bert::JINA_BERT_V2,
-    &recurrent::KIMI_LINEAR,
+    &kimi::KIMI_LINEAR,
     &windows::LAGUNA,
     &recurrent::LFM2,
     &recurrent::LFM2MOE,

@@ -6,8 +6,8 @@ use gristmill_kernels::ops::{Activation, RopePairing};
 use super::{Architecture, Builder, FeedForwards, Norms};
 use crate::error::Error;
 use crate::layers::{
-    Attention, DeltaAttention, DeltaNet, FeedForward, Gating, HeadNorms, LatentAttention,
-    LightningAttention, Mamba, Mamba2, PlamoMamba, RopeSpec, Router, ShortConv, Step,
+    Attention, DeltaNet, FeedForward, Gating, HeadNorms, LightningAttention, Mamba, Mamba2,
+    PlamoMamba, RopeSpec, Router, ShortConv, Step,
 };
 
 pub static LFM2: Architecture = Architecture::new("lfm2", "LFM2 350M to 2.6B", lfm2);
@@ -21,8 +21,6 @@ pub static MAMBA: Architecture = Architecture::new("mamba", "Mamba, Falcon Mamba
 pub static MAMBA2: Architecture = Architecture::new("mamba2", "Mamba 2, Mamba Codestral", mamba2);
 pub static JAMBA: Architecture = Architecture::new("jamba", "Jamba", jamba);
 pub static FALCON_H1: Architecture = Architecture::new("falcon-h1", "Falcon-H1", falcon_h1);
-pub static KIMI_LINEAR: Architecture =
-    Architecture::new("kimi-linear", "Kimi Linear 48B-A3B", kimi_linear);
 pub static NEMOTRON_H: Architecture =
     Architecture::new("nemotron_h", "Nemotron-H, Nemotron Nano 2", nemotron_h);
 pub static NEMOTRON_H_MOE: Architecture =
@@ -176,26 +174,6 @@ fn nemotron_h(b: &mut Builder<'_>) -> Result<(), Error> {
         } else {
             feed_forward.branches(b, layer, ATTN_NORM)?
         };
-        b.step(Step::new(branches));
-    }
-    Ok(())
-}
-
-/// Delta attention, and latent attention without positions.
-fn kimi_linear(b: &mut Builder<'_>) -> Result<(), Error> {
-    let latent = LatentAttention {
-        scale: 1.0,
-        ..LatentAttention::default()
-    };
-    let feed_forward = FeedForwards::gated(&b.keys, Activation::Silu, normalised)?;
-    for layer in b.layers() {
-        let mixer = if b.has(layer, "ssm_conv1d_q.weight") {
-            b.between(layer, ATTN_NORM, DeltaAttention)?
-        } else {
-            b.between(layer, ATTN_NORM, latent)?
-        };
-        b.step(Step::new([mixer]));
-        let branches = feed_forward.branches(b, layer, Norms::Before("ffn_norm"))?;
         b.step(Step::new(branches));
     }
     Ok(())

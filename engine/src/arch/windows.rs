@@ -3,6 +3,7 @@
 
 use gristmill_kernels::ops::{Activation, RopePairing};
 
+use super::layer::bounded_silu;
 use super::{Architecture, Builder, FeedForwards, Layer};
 use crate::error::Error;
 use crate::layers::{Attention, FeedForward, Gating, HeadNorms, RopeSpec, Router, Sinks};
@@ -269,14 +270,10 @@ fn step35(b: &mut Builder<'_>) -> Result<(), Error> {
     let gated: Vec<bool> = b.layers().map(|n| b.has(n, "attn_gate.weight")).collect();
     b.repeat(|number| {
         let mut layer = layer;
-        let bounded = |limit: f32| match limit {
-            0.0 => Activation::Silu,
-            limit => Activation::SiluBounded { limit },
-        };
         if let Some(experts) = &mut layer.feed_forward.experts {
-            experts.activation = bounded(of_experts[number]);
+            experts.activation = bounded_silu(of_experts[number]);
         }
-        layer.feed_forward.shared_activation = Some(bounded(of_shared[number]));
+        layer.feed_forward.shared_activation = Some(bounded_silu(of_shared[number]));
         let is_local = pattern.contains(number);
         layer.attention.gate = Some(Activation::Sigmoid).filter(|_| gated[number]);
         layer.attention.rope = Some(if is_local { local } else { global });

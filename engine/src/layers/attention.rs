@@ -4,7 +4,9 @@
 use gristmill_kernels::attention::{Attention as Scores, CacheRows};
 use gristmill_kernels::ops::{self, Activation};
 
-use super::{Cost, Linear, Mixer, Norm, Pass, RopeId, Temperature, bidirectional, copy, cut};
+use super::{
+    Cost, Linear, Mixer, Norm, Pass, RopeId, Temperature, bidirectional, copy, cut, output_gate,
+};
 use crate::cache::{CacheId, CacheShape};
 use crate::error::Error;
 use crate::load::{LayerTensors, Part};
@@ -192,12 +194,7 @@ impl Part for Attention {
             None
         };
         let gate = if self.gate.is_some() && !self.gate_in_queries {
-            let per_head = at.dims("attn_gate.weight").and_then(|dims| dims.get(1));
-            let rows = match per_head {
-                Some(&rows) if rows == heads.queries as u64 => heads.queries,
-                _ => mixed,
-            };
-            Some(at.linear("attn_gate", width, rows)?)
+            Some(output_gate::load(at, heads.queries, mixed)?)
         } else {
             None
         };
@@ -553,15 +550,7 @@ impl Mixer for SelfAttention {
                 }
                 None => gates,
             };
-            if gates.len() == mixed.len() {
-                ops::gated(with, activation, gates, mixed);
-                mixed.copy_from_slice(gates);
-            } else {
-                activation.apply(with, gates);
-                for (head, &gate) in mixed.chunks_exact_mut(heads.value_length).zip(&*gates) {
-                    ops::scale(with, head, gate);
-                }
-            }
+            output_gate::apply(with, activation, gates, mixed);
         }
         pass.linear(&self.output, mixed, out);
     }

@@ -1,7 +1,7 @@
-//! Kimi Delta Attention (arXiv:2510.26692): the delta rule with a decay for each channel of a key, low-rank matrices for
-//! decays and gates, and convolutions of queries, keys and values.
+//! Kimi Delta Attention (arXiv:2510.26692): the delta rule with a decay for each channel of a key, and convolutions of
+//! queries, keys and values. Decays and gates come by two low-rank matrices each, or by one of full rank.
 
-use gristmill_kernels::isa::float::Rows;
+use gristmill_kernels::isa::float::{Floats, Rows};
 use gristmill_kernels::ops::recurrent::{self, Decay, Delta, Head};
 use gristmill_kernels::ops::{self, Activation};
 
@@ -11,22 +11,86 @@ use crate::cache::FixedId;
 use crate::error::Error;
 use crate::load::{LayerTensors, Part};
 
-/// With the tensors `attn_q`, `attn_k`, `attn_v`, `ssm_conv1d_q`, `_k` and `_v`, `ssm_f_a` and `ssm_f_b` (decays), `ssm_g_a`
-/// and `ssm_g_b` (gate), `ssm_beta`, `ssm_dt.bias`, `ssm_a`, `ssm_norm`, `attn_output`.
+/// With the tensors `attn_q`, `attn_k`, `attn_v`, `ssm_conv1d_q`, `_k` and `_v`, `ssm_f_a` and `ssm_f_b` or `ssm_f_a` alone
+/// (decays), `ssm_g_a` and `ssm_g_b`, `ssm_g_a` alone or `ssm_g` (gate), `ssm_beta`, `ssm_dt.bias`, `ssm_a`, `ssm_norm`,
+/// `attn_output`.
 #[derive(Debug, Clone, Copy)]
-pub struct DeltaAttention;
+pub struct DeltaAttention {
+    /// What makes logarithms of decays of what the matrices give.
+    pub decay: LogDecay,
+}
+
+/// From what the matrices and the bias give, y, and the rate of a head, r (`ssm_a`), to the logarithm of a decay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LogDecay {
+    /// r · softplus(y), with negative rates: as small as it gets.
+    Unbounded,
+    /// least · sigmoid(factor · r · y): never below `least`.
+    Bounded {
+        /// The bound, negative (`kda.gate_lower_bound`).
+        least: f32,
+        /// 1, or -1 where the file has the rates negated.
+        factor: f32,
+    },
+}
+
+/// A matrix of full rank, or two over as few values as a head has.
+struct Ranked {
+    first: Linear,
+    second: Option<Linear>,
+}
+
+impl Ranked {
+    /// The first of `names` that the file has is the only matrix, or the first of two; the second is `second`.
+    fn load(
+        at: &mut LayerTensors<'_, '_>,
+        names: &[&str],
+        second: &str,
+        [width, rank, rows]: [usize; 3],
+    ) -> Result<Self, Error> {
+        let has = |name: &str| at.has(&format!("{name}.weight"));
+        let found = names.iter().find(|name| has(name));
+        let first = found.unwrap_or(&names[0]);
+        if !has(second) {
+            return Ok(Self {
+                first: at.linear(first, width, rows)?,
+                second: None,
+            });
+        }
+        Ok(Self {
+            first: at.linear(first, width, rank)?,
+            second: Some(at.linear(second, rank, rows)?),
+        })
+    }
+
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        [&self.first].into_iter().chain(&self.second)
+    }
+
+    /// `out` = what the matrices make of the rows of `x`, by way of `low`.
+    fn forward(&self, pass: &mut Pass<'_>, x: &[f32], low: &mut [f32], out: &mut [f32]) {
+        match &self.second {
+            None => pass.linear(&self.first, x, out),
+            Some(second) => {
+                pass.linear(&self.first, x, low);
+                pass.linear(second, low, out);
+            }
+        }
+    }
+}
 
 struct KimiDelta {
     heads: usize,
     length: usize,
     inputs: [Linear; 3],
     convs: [Conv; 3],
-    decay: [Linear; 2],
-    gate: [Linear; 2],
+    decay: Ranked,
+    log_decay: LogDecay,
+    gate: Ranked,
     strength: Linear,
-    /// Added to decays.
+    /// Added to what `decay` gives.
     decay_bias: Vec<f32>,
-    /// A factor on the decays of each head, negative.
+    /// Of each head.
     rates: Vec<f32>,
     norm: Norm,
     output: Linear,
@@ -61,6 +125,7 @@ impl Part for DeltaAttention {
         for linear in &mut inputs {
             linear.bias = None;
         }
+        let shape = [width, length, rows];
         Ok(Box::new(KimiDelta {
             inputs,
             convs: [
@@ -68,14 +133,9 @@ impl Part for DeltaAttention {
                 Conv::load(at, "ssm_conv1d_k", taps, rows)?,
                 Conv::load(at, "ssm_conv1d_v", taps, rows)?,
             ],
-            decay: [
-                at.linear("ssm_f_a", width, length)?,
-                at.linear("ssm_f_b", length, rows)?,
-            ],
-            gate: [
-                at.linear("ssm_g_a", width, length)?,
-                at.linear("ssm_g_b", length, rows)?,
-            ],
+            decay: Ranked::load(at, &["ssm_f_a"], "ssm_f_b", shape)?,
+            log_decay: self.decay,
+            gate: Ranked::load(at, &["ssm_g_a", "ssm_g"], "ssm_g_b", shape)?,
             strength: at.linear("ssm_beta", width, heads)?,
             decay_bias: at.vector("ssm_dt.bias", rows)?,
             rates,
@@ -90,11 +150,29 @@ impl Part for DeltaAttention {
 
 impl KimiDelta {
     fn linears(&self) -> impl Iterator<Item = &Linear> {
-        let pairs = self.decay.iter().chain(&self.gate);
+        let pairs = self.decay.linears().chain(self.gate.linears());
         self.inputs
             .iter()
             .chain(pairs)
             .chain([&self.strength, &self.output])
+    }
+
+    /// Logarithms of decays, in place of what the matrices and the bias give.
+    fn log_decays(&self, with: Floats, row: &mut [f32]) {
+        if self.log_decay == LogDecay::Unbounded {
+            Activation::Softplus.apply(with, row);
+        }
+        let factor = match self.log_decay {
+            LogDecay::Unbounded => 1.0,
+            LogDecay::Bounded { factor, .. } => factor,
+        };
+        for (head, &rate) in row.chunks_exact_mut(self.length).zip(&self.rates) {
+            ops::scale(with, head, factor * rate);
+        }
+        if let LogDecay::Bounded { least, .. } = self.log_decay {
+            Activation::Sigmoid.apply(with, row);
+            ops::scale(with, row, least);
+        }
     }
 }
 
@@ -128,14 +206,10 @@ impl Mixer for KimiDelta {
                 }
             });
         }
-        pass.linear(&self.decay[0], x, low);
-        pass.linear(&self.decay[1], low, decay);
+        self.decay.forward(pass, x, low, decay);
         pass.each_row(row, decay, |_, row| {
             ops::add(with, row, &self.decay_bias);
-            Activation::Softplus.apply(with, row);
-            for (head, &rate) in row.chunks_exact_mut(length).zip(&self.rates) {
-                ops::scale(with, head, rate);
-            }
+            self.log_decays(with, row);
             recurrent::decay_factors(with, row);
         });
         pass.linear(&self.strength, x, strength);
@@ -183,8 +257,7 @@ impl Mixer for KimiDelta {
             });
         }
         self.norm.forward(pass, read, normed);
-        pass.linear(&self.gate[0], x, low);
-        pass.linear(&self.gate[1], low, gate);
+        self.gate.forward(pass, x, low, gate);
         ops::gated(with, Activation::Sigmoid, gate, normed);
         pass.linear(&self.output, gate, out);
     }

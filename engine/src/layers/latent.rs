@@ -5,10 +5,11 @@
 //! and results: only latent rows are kept, and all heads read the same ones. Where it has them as one (`attn_kv_b`), keys and
 //! values of each head are kept.
 
+use gristmill_kernels::Product;
 use gristmill_kernels::attention::Attention as Scores;
-use gristmill_kernels::{Product, ops};
+use gristmill_kernels::ops::{self, Activation};
 
-use super::{Cost, Linear, Mixer, Norm, Pass, RopeId, Temperature, Tensor, copy, cut};
+use super::{Cost, Linear, Mixer, Norm, Pass, RopeId, Temperature, Tensor, copy, cut, output_gate};
 use crate::cache::{CacheId, CacheShape};
 use crate::error::Error;
 use crate::load::{LayerTensors, Part};
@@ -23,6 +24,8 @@ pub struct LatentAttention {
     pub temperature: Option<Temperature>,
     /// Factor on the scores, beside one by the root of a key's length.
     pub scale: f32,
+    /// What attention gives is multiplied by this function of `attn_gate`, which has a row for each value or each head.
+    pub gate: Option<Activation>,
 }
 
 /// How wide its rows are.
@@ -85,6 +88,8 @@ struct Latent {
     compress: Linear,
     norm: Norm,
     from_latent: FromLatent,
+    /// With its activation.
+    gate: Option<(Linear, Activation)>,
     output: Linear,
     scale: f32,
     cache: CacheId,
@@ -138,6 +143,12 @@ impl Part for LatentAttention {
             compress: at.linear("attn_kv_a_mqa", width, latent + rotated)?,
             norm: at.norm("attn_kv_a_norm", latent)?,
             from_latent,
+            gate: match self.gate {
+                Some(activation) => {
+                    Some((output_gate::load(at, heads, heads * value)?, activation))
+                }
+                None => None,
+            },
             output: at.linear("attn_output", heads * value, width)?,
             scale: self.scale / ((plain + rotated) as f32).sqrt(),
             cache: at.cache(shape),
@@ -148,6 +159,11 @@ impl Part for LatentAttention {
 }
 
 impl Latent {
+    /// Values of the gate of a row.
+    fn gate_rows(&self) -> usize {
+        self.gate.as_ref().map_or(0, |(gate, _)| gate.weight.rows)
+    }
+
     /// The queries of all rows, the rotated part of each head last.
     fn queries(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {
         match &self.queries {
@@ -306,7 +322,8 @@ impl Mixer for Latent {
             }
             FromLatent::Expanded(_) => heads * (2 * plain + rotated + 2 * value),
         };
-        rows.saturating_mul(row + low.max(of_form + heads * rotated))
+        let gate = self.gate_rows();
+        rows.saturating_mul(row + gate + low.max(of_form + heads * rotated))
     }
 
     fn cost(&self) -> Cost {
@@ -320,7 +337,8 @@ impl Mixer for Latent {
             }
             FromLatent::Expanded(matrix) => matrix.cost(),
         };
-        queries + self.compress.cost() + from_latent + self.output.cost()
+        let gate = self.gate.as_ref().map(|(gate, _)| gate.cost());
+        queries + self.compress.cost() + from_latent + gate.unwrap_or_default() + self.output.cost()
     }
 
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], mut scratch: &mut [f32]) {
@@ -337,6 +355,7 @@ impl Mixer for Latent {
         let shared = cut(&mut scratch, n * (latent + rotated));
         let normed = cut(&mut scratch, n * latent);
         let mixed = cut(&mut scratch, n * heads * value);
+        let gates = cut(&mut scratch, n * self.gate_rows());
 
         self.queries(pass, x, queries, scratch);
         self.rotate_ends(pass, queries, heads, key, scratch);
@@ -385,6 +404,10 @@ impl Mixer for Latent {
                 }
                 self.attend(pass, queries, keys, values, mixed);
             }
+        }
+        if let Some((gate, activation)) = &self.gate {
+            pass.linear(gate, x, gates);
+            output_gate::apply(pass.compute.floats(), *activation, gates, mixed);
         }
         pass.linear(&self.output, mixed, out);
     }

@@ -60,7 +60,11 @@ fn costs_are_those_of_the_matrices() {
         for tensor in gguf.tensors() {
             let name = tensor.name();
             // Matrices of one row have one dimension.
-            let of_one_row = ["ffn_gate_inp_shexp.weight", "ssm_beta.weight"];
+            let of_one_row = [
+                "ffn_gate_inp_shexp.weight",
+                "ssm_beta.weight",
+                "attn_gate.weight",
+            ];
             let is_matrix =
                 tensor.dims().len() > 1 || of_one_row.iter().any(|end| name.ends_with(end));
             if !is_matrix
