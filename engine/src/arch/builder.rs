@@ -11,8 +11,9 @@ use crate::adapter::Adapters;
 use crate::error::Error;
 use crate::hparams::{HParams, Keys, Pattern};
 use crate::layers::{
-    Branch, Classifier, Correct, Decoder, Embedding, Head, LayerEmbedding, LayerInput, Linear,
-    Merge, Norm, NormKind, Open, Output, PoolingHead, Predict, RopeId, RopeSpec, Stage,
+    Branch, Classifier, Correct, Decoder, Embedding, Head, LastMix, LayerEmbedding, LayerInput,
+    Linear, Merge, Norm, NormKind, Open, Output, PoolingHead, Predict, RopeId, RopeSpec, SetAside,
+    Stage, Step, TakeBack,
 };
 use crate::load::{Loader, Part};
 
@@ -87,7 +88,7 @@ impl<'a> Builder<'a> {
                 layers: None,
             },
             steps: Vec::new(),
-            streams: 1,
+            streams: 0,
             head: HeadOptions::default(),
         })
     }
@@ -321,6 +322,45 @@ impl<'a> Builder<'a> {
     pub fn merge_streams(&mut self) -> Result<(), Error> {
         let merge = Merge::load(&mut self.loader, self.streams)?;
         self.step(merge);
+        Ok(())
+    }
+
+    /// Makes room for `checkpoints` of the residual stream, if there are any, and for the stream while it is set aside.
+    pub fn open_checkpoints(&mut self, checkpoints: usize) {
+        self.streams = if checkpoints > 0 { checkpoints + 1 } else { 0 };
+    }
+
+    /// Runs branches on a mix of the stream and the first `checkpoints`, whose scores are `blk.{layer}.{score}`, and adds what
+    /// they give to the stream; or, where it is kept as the next checkpoint, lets it start anew from that.
+    pub fn mixed_step(
+        &mut self,
+        (layer, score): (usize, &str),
+        checkpoints: usize,
+        is_kept: bool,
+        branches: Vec<Branch>,
+    ) -> Result<(), Error> {
+        let to = if is_kept {
+            checkpoints
+        } else {
+            self.streams - 1
+        };
+        let name = format!("blk.{layer}.{score}");
+        let before = SetAside::load(&mut self.loader, &name, checkpoints, to)?;
+        self.step(before);
+        self.step(Step::new(branches).onto(0.0));
+        if !is_kept {
+            self.step(TakeBack { from: to });
+        }
+        Ok(())
+    }
+
+    /// Lets the head see a mix of the stream and all `checkpoints`, if there are any.
+    pub fn mix_last(&mut self, checkpoints: usize) -> Result<(), Error> {
+        if checkpoints == 0 {
+            return Ok(());
+        }
+        let last = LastMix::load(&mut self.loader, checkpoints)?;
+        self.step(last);
         Ok(())
     }
 

@@ -115,6 +115,7 @@ pub static ARCHS: &[&Architecture] = &[
     &gpt::JAIS2,
     &recurrent::JAMBA,
     &bert::JINA_BERT_V2,
+    &kimi::KIMI_K3,
     &kimi::KIMI_LINEAR,
     &windows::LAGUNA,
     &recurrent::LFM2,

@@ -47,7 +47,7 @@ pub struct Output {
 pub struct Decoder {
     pub(crate) embedding: Embedding,
     pub(crate) steps: Vec<Stage>,
-    /// Streams for each token, the residual stream among them.
+    /// Rows for each token that steps keep beside the residual stream.
     pub(crate) streams: usize,
     pub(crate) head: Head,
     /// Positions are blind for what follows them.
@@ -86,7 +86,7 @@ impl Decoder {
     /// f32 values that [`Self::buffers`] takes.
     pub fn buffer_values(&self, batch: usize) -> usize {
         let rows = 3 + usize::from(self.has_branches()) + usize::from(self.keeps());
-        let rows = rows + self.parallel_streams();
+        let rows = rows + self.streams;
         batch
             .saturating_mul(rows * self.width())
             .saturating_add(self.layer_inputs(batch))
@@ -128,11 +128,6 @@ impl Decoder {
             Stage::Residual(step) => Some(step),
             Stage::Streams(_) => None,
         })
-    }
-
-    /// Rows of all streams of a token, where there are several.
-    fn parallel_streams(&self) -> usize {
-        if self.streams > 1 { self.streams } else { 0 }
     }
 
     /// What a token costs whose logits are not asked for, and what is added for one whose logits are: the steps after
@@ -213,7 +208,7 @@ impl Decoder {
             out: rows(true),
             other: rows(self.has_branches()),
             kept: rows(self.keeps()),
-            streams: vec![0.0; batch * self.width() * self.parallel_streams()],
+            streams: vec![0.0; batch * self.width() * self.streams],
             scratch: vec![0.0; self.scratch(batch)],
         }
     }
@@ -243,7 +238,7 @@ impl Decoder {
         }
         let wanted = &batch.wanted;
         for (to, row) in wanted.rows.iter().enumerate() {
-            let all = self.parallel_streams();
+            let all = self.streams;
             for (rows, width) in [
                 (&mut buffers.x, width),
                 (&mut buffers.kept, width),
@@ -278,7 +273,7 @@ impl Decoder {
                 out: &mut buffers.out[..rows],
                 other: &mut buffers.other[..others],
                 kept: &mut buffers.kept[..kept],
-                streams: &mut buffers.streams[..rows * self.parallel_streams()],
+                streams: &mut buffers.streams[..rows * self.streams],
                 scratch: &mut buffers.scratch,
             };
             step.forward(pass, &mut buffers.x[..rows], parts);

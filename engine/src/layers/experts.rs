@@ -28,6 +28,9 @@ pub struct Experts {
     pub chunks: Option<Chunks>,
     /// The router sees the stream as a step kept it, not what the experts are given.
     pub routed_by_kept: bool,
+    /// Experts work on rows of this length: a matrix leads there (`ffn_routed_down`), and another back (`ffn_routed_up`), with
+    /// a norm between them where the file has one (`ffn_routed_norm`).
+    pub latent: Option<usize>,
 }
 
 impl Experts {
@@ -41,6 +44,7 @@ impl Experts {
             norm: None,
             chunks: None,
             routed_by_kept: false,
+            latent: None,
         }
     }
 }
@@ -84,6 +88,7 @@ impl Chunks {
     fn load(self, at: &mut LayerTensors<'_, '_>, of: &Experts) -> Result<(Stacks, Self), Error> {
         let spec = StacksSpec {
             ending: "chexps",
+            width: at.width(),
             count: self.count(&of.router),
             hidden: match self.hidden {
                 Some(hidden) => hidden,
@@ -106,6 +111,7 @@ impl Part for Experts {
         };
         let stacks = StacksSpec {
             ending: "exps",
+            width: self.latent.unwrap_or(width),
             count,
             hidden,
             gated: self.gated,
@@ -125,6 +131,10 @@ impl Part for Experts {
             },
             stacks: stacks.load(at)?,
             chunks,
+            latent: match self.latent {
+                Some(length) => Some(LatentSpace::load(at, length)?),
+                None => None,
+            },
             factors: match self.weigh_inputs {
                 true => None,
                 false => at.opt_vector("ffn_down_exps.scale", count)?,
@@ -149,6 +159,63 @@ fn router_norm(at: &mut LayerTensors<'_, '_>) -> Result<Norm, Error> {
     })
 }
 
+/// The way from the residual stream's space to a smaller one, and back.
+struct LatentSpace {
+    down: Linear,
+    norm: Option<Norm>,
+    up: Linear,
+}
+
+impl LatentSpace {
+    fn load(at: &mut LayerTensors<'_, '_>, length: usize) -> Result<Self, Error> {
+        let width = at.width();
+        Ok(Self {
+            down: at.linear("ffn_routed_down", width, length)?,
+            norm: match at.has("ffn_routed_norm.weight") {
+                true => Some(at.norm("ffn_routed_norm", length)?),
+                false => None,
+            },
+            up: at.linear("ffn_routed_up", length, width)?,
+        })
+    }
+
+    /// Values of a row there.
+    fn length(&self) -> usize {
+        self.down.weight.rows
+    }
+
+    fn cost(&self) -> Cost {
+        self.down.cost() + self.up.cost()
+    }
+}
+
+impl MixtureOfExperts {
+    /// `out` = the weighted sums of what the chosen experts make of the rows of `x`.
+    fn run(
+        &self,
+        pass: &mut Pass<'_>,
+        weights: &[f32],
+        x: &[f32],
+        out: &mut [f32],
+        mut scratch: &mut [f32],
+    ) {
+        let Some(LatentSpace { down, norm, up }) = &self.latent else {
+            return self.stacks.forward(pass, weights, x, out, scratch);
+        };
+        let low = cut(&mut scratch, pass.n * down.weight.rows);
+        let given = cut(&mut scratch, pass.n * down.weight.rows);
+        pass.linear(down, x, low);
+        self.stacks.forward(pass, weights, low, given, scratch);
+        match norm {
+            Some(norm) => {
+                norm.forward(pass, given, low);
+                pass.linear(up, low, out);
+            }
+            None => pass.linear(up, given, out),
+        }
+    }
+}
+
 struct MixtureOfExperts {
     spec: Experts,
     router: Linear,
@@ -157,6 +224,8 @@ struct MixtureOfExperts {
     stacks: Stacks,
     /// Those that groups of experts share, and the factor on what they give.
     chunks: Option<(Stacks, Chunks)>,
+    /// Where the experts work, if not in the residual stream's space.
+    latent: Option<LatentSpace>,
     /// On what each expert gives.
     factors: Option<Vec<f32>>,
     /// Of what the experts and of what the router is given, if they are not given the same.
@@ -173,7 +242,8 @@ impl Mixer for MixtureOfExperts {
             stacks = stacks.max(chunks.scratch(rows, used)).saturating_add(own);
         }
         let normed = self.norms.as_ref().map_or(0, |_| self.width);
-        rows.saturating_mul(3 * self.spec.router.count + normed)
+        let latent = self.latent.as_ref().map_or(0, |latent| 2 * latent.length());
+        rows.saturating_mul(3 * self.spec.router.count + normed + latent)
             .saturating_add(stacks)
     }
 
@@ -188,7 +258,8 @@ impl Mixer for MixtureOfExperts {
             chunks.cost() * used as u64
         });
         let experts = self.stacks.cost() * router.used as u64;
-        self.router.cost() + experts + chunks.unwrap_or_default()
+        let latent = self.latent.as_ref().map(LatentSpace::cost);
+        self.router.cost() + experts + chunks.unwrap_or_default() + latent.unwrap_or_default()
     }
 
     fn forward(&self, pass: &mut Pass<'_>, x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
@@ -234,13 +305,13 @@ impl Mixer for MixtureOfExperts {
         }
         let weights = &*weights;
         let Some((chunks, spec)) = &self.chunks else {
-            return self.stacks.forward(pass, weights, x, out, scratch);
+            return self.run(pass, weights, x, out, scratch);
         };
         let count = spec.count(&self.spec.router);
         let of_chunks = cut(&mut scratch, n * count);
         let given = cut(&mut scratch, n * width);
         let added = cut(&mut scratch, n * width);
-        self.stacks.forward(pass, weights, x, out, scratch);
+        self.run(pass, weights, x, out, scratch);
         let rows = scores.chunks_exact(experts);
         let rows = rows.zip(ranks.chunks_exact_mut(experts));
         for ((scores, ranks), weights) in rows.zip(of_chunks.chunks_exact_mut(count)) {

@@ -23,6 +23,8 @@ pub(super) struct Stacks {
 pub(super) struct StacksSpec {
     /// Of the tensors' names.
     pub ending: &'static str,
+    /// Values of what the experts are given, and of what they give.
+    pub width: usize,
     pub count: usize,
     /// Rows of `up`.
     pub hidden: usize,
@@ -119,11 +121,11 @@ impl StacksSpec {
     pub(super) fn load(self, at: &mut LayerTensors<'_, '_>) -> Result<Stacks, Error> {
         let Self {
             ending,
+            width,
             count,
             hidden,
             ..
         } = self;
-        let width = at.width();
         let up = [width, hidden, count];
         let (gate, up) = if !self.gated {
             (None, Stack::load(at, ["up", ending], up)?)

@@ -34,7 +34,7 @@ impl Branch {
 pub enum Stage {
     /// Something is added to the residual stream.
     Residual(Step),
-    /// Something is done with all of several streams.
+    /// Something is done with the rows that are kept beside it.
     Streams(Box<dyn StreamStep>),
 }
 
@@ -113,7 +113,7 @@ pub(super) struct StepBuffers<'b> {
     pub other: &'b mut [f32],
     /// What was kept; only where a step keeps something.
     pub kept: &'b mut [f32],
-    /// All streams, where there are several.
+    /// The rows beside the residual stream, where steps keep some.
     pub streams: &'b mut [f32],
     pub scratch: &'b mut [f32],
 }

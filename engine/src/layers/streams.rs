@@ -9,7 +9,7 @@ use super::{Cost, Linear, Mixer, Norm, Pass, Tensor, copy, cut};
 use crate::error::Error;
 use crate::load::{LayerTensors, Loader, Part};
 
-/// What is done with all streams, position by position.
+/// What is done with the rows that are kept beside the residual stream, position by position.
 pub trait StreamStep: Send + Sync {
     /// f32 values of scratch for batches of up to `rows` positions.
     fn scratch(&self, rows: usize) -> usize;

@@ -43,6 +43,14 @@ pub enum Activation {
         /// The limit (7 in gpt-oss).
         limit: f32,
     },
+    /// Silu whose factor x is squashed: `beta tanh(x / beta) / (1 + e^-x)`; in [`gated`] the other side, y, is
+    /// `linear_beta tanh(y / linear_beta)`, and as it is if that bound is 0 (SiTU; Kimi K3).
+    SiluSquashed {
+        /// Bound of the gate.
+        beta: f32,
+        /// Bound of the other side.
+        linear_beta: f32,
+    },
 }
 
 /// `x / (1 + e^(-k x))`.
@@ -79,6 +87,12 @@ fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
     s.div(s.splat(1.0), s.add(s.splat(1.0), e))
 }
 
+/// x within ± bound.
+#[inline(always)]
+fn squash<S: Simd>(s: S, x: S::V, bound: f32) -> S::V {
+    s.mul(s.splat(bound), tanh(s, s.mul(x, s.splat(1.0 / bound))))
+}
+
 /// Rare (state-space models' step sizes), so plain code.
 #[inline(always)]
 fn softplus<S: Simd>(s: S, x: S::V) -> S::V {
@@ -107,6 +121,7 @@ fn activate<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
         Activation::SiluBounded { limit } => s.min(s.splat(limit), swish(s, x, 1.0)),
         Activation::SiluOfBounded { limit } => swish(s, s.min(s.splat(limit), x), 1.0),
         Activation::SiluClamped { limit } => swish(s, s.min(s.splat(limit), x), 1.702),
+        Activation::SiluSquashed { beta, .. } => s.mul(squash(s, x, beta), sigmoid(s, x)),
     }
 }
 
@@ -134,6 +149,9 @@ impl Kernel for Gated<'_> {
                 Activation::SiluClamped { limit } => {
                     let up = s.max(s.splat(-limit), s.min(s.splat(limit), up));
                     s.add(up, s.splat(1.0))
+                }
+                Activation::SiluSquashed { linear_beta, .. } if linear_beta > 0.0 => {
+                    squash(s, up, linear_beta)
                 }
                 _ => up,
             };
@@ -185,6 +203,9 @@ mod tests {
             Activation::SiluClamped { limit } => {
                 x.min(limit.into()) * sigmoid(1.702 * x.min(limit.into()))
             }
+            Activation::SiluSquashed { beta, .. } => {
+                f64::from(beta) * (x / f64::from(beta)).tanh() * sigmoid(x)
+            }
         }
     }
 
@@ -204,6 +225,14 @@ mod tests {
             Activation::SiluBounded { limit: 2.0 },
             Activation::SiluOfBounded { limit: 2.0 },
             Activation::SiluClamped { limit: 7.0 },
+            Activation::SiluSquashed {
+                beta: 4.0,
+                linear_beta: 3.0,
+            },
+            Activation::SiluSquashed {
+                beta: 4.0,
+                linear_beta: 0.0,
+            },
         ];
         let x: Vec<f32> = (0..40_003).map(|i| i as f32 / 1000.0 - 20.0).collect();
         let up: Vec<f32> = x.iter().map(|x| (x * 3.0).sin() * 9.0).collect();
@@ -228,6 +257,10 @@ mod tests {
                         }
                         Activation::SiluBounded { limit } | Activation::SiluOfBounded { limit } => {
                             f64::from(up[i].clamp(-limit, limit))
+                        }
+                        Activation::SiluSquashed { linear_beta, .. } if linear_beta > 0.0 => {
+                            let bound = f64::from(linear_beta);
+                            bound * (f64::from(up[i]) / bound).tanh()
                         }
                         _ => f64::from(up[i]),
                     };
