@@ -11,9 +11,9 @@ use crate::adapter::Adapters;
 use crate::error::Error;
 use crate::hparams::{HParams, Keys, Pattern};
 use crate::layers::{
-    Branch, Classifier, Correct, Decoder, Embedding, Head, LastMix, LayerEmbedding, LayerInput,
-    Linear, Merge, Norm, NormKind, Open, Output, PoolingHead, Predict, RopeId, RopeSpec, SetAside,
-    Stage, Step, TakeBack,
+    Branch, Classifier, Correct, Decoder, Embedding, FirstStates, Head, LEVELS, LastMix,
+    LayerEmbedding, LayerInput, Level, Linear, Merge, NextState, Norm, NormKind, Open, Output,
+    PoolingHead, Predict, RopeId, RopeSpec, SetAside, Stage, Step, TakeBack,
 };
 use crate::load::{Loader, Part};
 
@@ -361,6 +361,28 @@ impl<'a> Builder<'a> {
         }
         let last = LastMix::load(&mut self.loader, checkpoints)?;
         self.step(last);
+        Ok(())
+    }
+
+    /// Gives each token the two states of a hierarchy, and the residual stream their sum.
+    pub fn first_states(&mut self) -> Result<(), Error> {
+        self.streams = LEVELS;
+        let first = FirstStates::load(&mut self.loader)?;
+        self.step(first);
+        Ok(())
+    }
+
+    /// Makes the residual stream the next state of a level, and the sum of both states the residual stream.
+    pub fn next_state(&mut self, of: Level) {
+        self.step(NextState { of });
+    }
+
+    /// A norm of the residual stream without weights, behind the last step.
+    pub fn norm_stream(&mut self) -> Result<(), Error> {
+        let norm = self.plain_norm()?;
+        if let Some(Stage::Residual(step)) = self.steps.last_mut() {
+            step.after = Some(norm);
+        }
         Ok(())
     }
 

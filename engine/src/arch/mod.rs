@@ -14,6 +14,7 @@ mod glm;
 mod gpt;
 mod gpt_oss;
 mod granite;
+mod hrm;
 mod kimi;
 mod latent;
 mod llama;
@@ -106,6 +107,7 @@ pub static ARCHS: &[&Architecture] = &[
     &granite::GRANITEMOE,
     &mixtures::GROK,
     &qwen::GROVEMOE,
+    &hrm::HRM_TEXT,
     &mixtures::HUNYUAN_DENSE,
     &mixtures::HUNYUAN_MOE,
     &mixtures::HUNYUAN_VL,

@@ -36,6 +36,20 @@ fn has_shared_keys(first_sharing: u64, tensor: &str) -> bool {
         && matches!(parts.next(), Some("attn_k" | "attn_v"))
 }
 
+/// How often a tensor of a hierarchical model (hrm_text) is used for a token, whose stacks run several times.
+fn runs_of_stack(gguf: &Gguf, tensor: &str) -> u64 {
+    let number = |key: &str| gguf.metadata().u64(&format!("hrm_text.hrm.{key}")).unwrap();
+    let mut parts = tensor.split('.').skip(1);
+    let layer: Option<u64> = parts.next().and_then(|layer| layer.parse().ok());
+    match layer {
+        None => 1,
+        Some(layer) if layer < number("layers_per_stack") => {
+            number("h_cycles") * number("l_cycles")
+        }
+        Some(_) => number("h_cycles"),
+    }
+}
+
 /// What a token costs is what the file's matrices hold, of experts those that are used.
 #[test]
 fn costs_are_those_of_the_matrices() {
@@ -55,6 +69,10 @@ fn costs_are_those_of_the_matrices() {
             Some(sharing) => number("block_count").unwrap() - sharing,
             None if fixture.arch() == "gemma3n" => 20,
             None => u64::MAX,
+        };
+        let runs = |tensor: &str| match fixture.arch() {
+            "hrm_text" => runs_of_stack(gguf, tensor),
+            _ => 1,
         };
         let (mut multiply_adds, mut bytes) = (0, 0);
         for tensor in gguf.tensors() {
@@ -102,7 +120,7 @@ fn costs_are_those_of_the_matrices() {
                 // Before the layer and after it.
                 (2, 1)
             } else {
-                (1, 1)
+                (runs(name), 1)
             };
             multiply_adds += elements / of * times;
             bytes += size / of * times;
@@ -369,6 +387,35 @@ fn tensors_without_a_use_are_refused_by_name() {
     // In a layer that is computed they are a riddle, and so is a layer too many.
     assert!(refused(&["blk.0.nextn.eh_proj.weight"]).contains("nextn"));
     assert!(refused(&[b]).contains(b.as_str()));
+}
+
+/// Keys that ask for what is not computed are refused, not passed over.
+#[test]
+fn keys_that_ask_for_more_are_refused_by_name() {
+    for (name, key) in [
+        ("hrm_text-dense", "hrm_text.hrm.prefix_lm"),
+        ("bailingmoe3-moe", "bailingmoe3.kda.safe_gate"),
+    ] {
+        let fixture = fixtures().into_iter().find(|f| f.name == name).unwrap();
+        let gguf = Gguf::from_bytes(fixture.expand()).unwrap();
+        let with = |value: bool| {
+            let mut writer = Writer::new();
+            writer.set_all(gguf.metadata());
+            writer.set(key, value);
+            for tensor in gguf.tensors() {
+                let kind = tensor.tensor_type();
+                writer.tensor(tensor.name(), kind, tensor.dims()).unwrap();
+            }
+            let mut file = writer.start(Vec::new()).unwrap();
+            let tensors = gguf.tensors().iter();
+            tensors.for_each(|tensor| file.write(gguf.data(tensor)).unwrap());
+            Model::from_gguf(Gguf::from_bytes(file.finish().unwrap()).unwrap())
+        };
+        let usual = gguf.metadata().opt_bool(key).unwrap().unwrap();
+        with(usual).unwrap();
+        let error = with(!usual).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
 }
 
 #[test]
