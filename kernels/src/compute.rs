@@ -4,7 +4,7 @@
 //! 8 bits (unless the weights are floats) and share it between all matrices and threads. Every output is summed in one
 //! fixed order: results are the same bits for any number of threads and for any number of columns.
 
-use crate::attention::{Attention, AttentionScratch};
+use crate::attention::{Attention, AttentionScratch, BlockScores};
 use crate::cpu;
 use crate::error::Error;
 use crate::gemm::{self, Hands};
@@ -263,5 +263,17 @@ impl Compute {
             n,
             out,
         );
+    }
+
+    /// The scores of blocks of the cache for `n` queries.
+    ///
+    /// # Panics
+    /// As [`BlockScores::run`].
+    pub fn block_scores(&self, scores: &BlockScores<'_>, q: &[f32], n: usize, out: &mut [f32]) {
+        let limit = self.threads_for(n);
+        let team = &self.team;
+        let parallel =
+            |tasks: usize, f: &(dyn Fn(usize) + Sync)| team.for_each(limit, tasks, |_, i| f(i));
+        scores.run(self.ready.floats(), &parallel, q, n, out);
     }
 }

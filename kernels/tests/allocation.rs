@@ -50,6 +50,7 @@ fn layer(compute: &mut Compute, weights: &[Matrix<'_>], cache: &[f32], x: &[f32]
             values: CacheRows::F32(cache),
             sinks: None,
             slopes: None,
+            chosen: None,
         };
         compute.attention(&attention, &x[..n * 256], n, &mut out[..n * 256]);
     }

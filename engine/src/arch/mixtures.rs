@@ -5,7 +5,7 @@ use gristmill_kernels::ops::{Activation, RopePairing};
 
 use super::{Architecture, Builder, FeedForwards, Layer, Norms};
 use crate::error::Error;
-use crate::layers::{Attention, Gating, HeadNorms, NormKind, RopeSpec, Router, Step, YarnNumbers};
+use crate::layers::{Attention, HeadNorms, NormKind, RopeSpec, Router, Step, YarnNumbers};
 
 pub static DEEPSEEK: Architecture = Architecture::new("deepseek", "DeepSeek-MoE 16B", deepseek);
 pub static BAILINGMOE: Architecture =
@@ -27,7 +27,6 @@ pub static HUNYUAN_VL: Architecture = Architecture::new(
     hunyuan_vl,
 );
 pub static HY_V3: Architecture = Architecture::new("hy_v3", "Hunyuan 3", hy_v3);
-pub static MINIMAX_M2: Architecture = Architecture::new("minimax-m2", "MiniMax M2", minimax_m2);
 pub static DBRX: Architecture = Architecture::new("dbrx", "DBRX", dbrx);
 
 pub static ARCTIC: Architecture = Architecture::new("arctic", "Snowflake Arctic", arctic);
@@ -99,16 +98,6 @@ fn hunyuan_vl(b: &mut Builder<'_>) -> Result<(), Error> {
 fn hy_v3(b: &mut Builder<'_>) -> Result<(), Error> {
     b.ignore_feed_forwards_beside_experts();
     with_head_norms(b)
-}
-
-fn minimax_m2(b: &mut Builder<'_>) -> Result<(), Error> {
-    let adapt = |router| Router {
-        gating: Gating::Sigmoid,
-        ..normalised(router)
-    };
-    let mut layer = layer(b, RopePairing::Halves, adapt)?;
-    layer.attention.norms = HeadNorms::Weighted;
-    b.repeat(|_| layer)
 }
 
 /// Layer norms; bounds on queries, keys and values.

@@ -18,6 +18,7 @@ mod hrm;
 mod kimi;
 mod latent;
 mod llama;
+mod minimax;
 mod mixtures;
 mod olmo;
 mod phi;
@@ -132,8 +133,9 @@ pub static ARCHS: &[&Architecture] = &[
     &windows::MIMO2,
     &granite::MINICPM,
     &latent::MINICPM3,
-    &recurrent::MINIMAX_01,
-    &mixtures::MINIMAX_M2,
+    &minimax::MINIMAX_01,
+    &minimax::MINIMAX_M2,
+    &minimax::MINIMAX_M3,
     &llama::MISTRAL3,
     &latent::MISTRAL4,
     &bert::MODERN_BERT,

@@ -6,8 +6,8 @@ use gristmill_kernels::ops::{Activation, RopePairing};
 use super::{Architecture, Builder, FeedForwards, Norms};
 use crate::error::Error;
 use crate::layers::{
-    Attention, DeltaNet, FeedForward, Gating, HeadNorms, LightningAttention, Mamba, Mamba2,
-    PlamoMamba, RopeSpec, Router, ShortConv, Step,
+    Attention, DeltaNet, FeedForward, Gating, HeadNorms, Mamba, Mamba2, PlamoMamba, RopeSpec,
+    Router, ShortConv, Step,
 };
 
 pub static LFM2: Architecture = Architecture::new("lfm2", "LFM2 350M to 2.6B", lfm2);
@@ -25,8 +25,6 @@ pub static NEMOTRON_H: Architecture =
     Architecture::new("nemotron_h", "Nemotron-H, Nemotron Nano 2", nemotron_h);
 pub static NEMOTRON_H_MOE: Architecture =
     Architecture::new("nemotron_h_moe", "Nemotron 3 Nano", nemotron_h);
-pub static MINIMAX_01: Architecture =
-    Architecture::new("minimax-01", "MiniMax-Text-01, MiniMax-M1", minimax_01);
 pub static PLAMO2: Architecture = Architecture::new("plamo2", "PLaMo 2", plamo2);
 
 const ATTN_NORM: Norms = Norms::Before("attn_norm");
@@ -175,35 +173,6 @@ fn nemotron_h(b: &mut Builder<'_>) -> Result<(), Error> {
             feed_forward.branches(b, layer, ATTN_NORM)?
         };
         b.step(Step::new(branches));
-    }
-    Ok(())
-}
-
-/// Lightning attention, and attention in every eighth layer. What each adds to is what its norm gives, times a factor.
-fn minimax_01(b: &mut Builder<'_>) -> Result<(), Error> {
-    let attention = Attention::rotated(b.rope(RopeSpec::new(RopePairing::Halves))?);
-    let feed_forward = FeedForwards::gated(&b.keys, Activation::Silu, normalised)?;
-    let Some(experts) = feed_forward.experts else {
-        return Err(b.keys.missing("expert_count"));
-    };
-    let factor = b.keys.f32("residual_scale")?;
-    let first = b.norm(0, "attn_norm")?;
-    b.norm_embeddings_by(first);
-    for layer in b.layers() {
-        let mixer = if b.has(layer, "attn_norm_2.weight") {
-            b.bare(layer, LightningAttention)?
-        } else {
-            b.bare(layer, attention)?
-        };
-        let norm = b.norm(layer, "ffn_norm")?;
-        b.step(Step::new([mixer]).onto(factor).after(norm));
-        let step = Step::new([b.bare(layer, experts)?]).onto(factor);
-        let step = if layer + 1 < b.layers().end {
-            step.after(b.norm(layer + 1, "attn_norm")?)
-        } else {
-            step
-        };
-        b.step(step);
     }
     Ok(())
 }

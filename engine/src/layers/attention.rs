@@ -1,11 +1,13 @@
 //! Self-attention with grouped heads (arXiv:2305.13245): causal, over all of the past or a sliding window of it, or in both
 //! directions within a text ([`bidirectional`](super::bidirectional)).
 
-use gristmill_kernels::attention::{Attention as Scores, CacheRows};
+use gristmill_kernels::attention::{Attention as Scores, CacheRows, Chosen};
 use gristmill_kernels::ops::{self, Activation};
 
+use super::indexer::{BlockIndex, Choice, Indexer};
 use super::{
-    Cost, Linear, Mixer, Norm, Pass, RopeId, Temperature, bidirectional, copy, cut, output_gate,
+    Cost, Linear, Mixer, Norm, Pass, RopeId, Run, Temperature, bidirectional, copy, cut,
+    output_gate,
 };
 use crate::cache::{CacheId, CacheShape};
 use crate::error::Error;
@@ -53,6 +55,8 @@ pub struct Attention {
     pub values_may_be_keys: bool,
     /// Keys and values are those of this earlier layer: this one has none of its own.
     pub shares: Option<usize>,
+    /// Queries see only some blocks of positions, which an index chooses.
+    pub indexer: Option<Indexer>,
 }
 
 /// Whether there are attention sinks.
@@ -222,6 +226,10 @@ impl Part for Attention {
             let problem = "is false, and layers that share keys and values are causal here";
             return Err(at.keys().wrong("attention.causal", problem.into()));
         }
+        let index = match self.indexer {
+            Some(spec) => Some(BlockIndex::load(spec, at, self.rope, heads.keys)?),
+            None => None,
+        };
         let window = match cache {
             Some(_) => self.window,
             // The kernel looks as far ahead as back, the position itself counted in both.
@@ -240,6 +248,7 @@ impl Part for Attention {
             slopes: self.alibi.map(|most| slopes(most, heads.queries)),
             scale: self.scale.unwrap_or(scale),
             cache,
+            index,
             heads,
             spec: Attention { window, ..self },
         }))
@@ -334,13 +343,15 @@ struct SelfAttention {
     scale: f32,
     /// None where texts are seen whole: nothing outlives a pass.
     cache: Option<CacheId>,
+    index: Option<BlockIndex>,
 }
 
 impl SelfAttention {
     fn linears(&self) -> impl Iterator<Item = &Linear> {
         let inputs = [Some(&self.query), self.key.as_ref(), self.value.as_ref()];
         let inputs = inputs.into_iter().flatten();
-        inputs.chain([&self.output]).chain(&self.gate)
+        let index = self.index.iter().flat_map(BlockIndex::linears);
+        inputs.chain([&self.output]).chain(&self.gate).chain(index)
     }
 
     /// Values of a row of queries, of keys and values of its own, and of what attention gives.
@@ -399,6 +410,7 @@ impl Mixer for SelfAttention {
             queries
                 + keys
                 + values
+                + self.index.as_ref().map_or(0, BlockIndex::scratch)
                 + mixed
                 + gate
                 + normed(&self.query_norm, queries)
@@ -511,6 +523,7 @@ impl Mixer for SelfAttention {
             softcap: spec.softcap,
             sinks: self.sinks.as_deref(),
             slopes: self.slopes.as_deref(),
+            chosen: None,
             window: spec.window,
             chunk: spec.chunk,
             causal: self.cache.is_some(),
@@ -520,7 +533,7 @@ impl Mixer for SelfAttention {
             values: CacheRows::F32(&[]),
         };
         if let Some(cache) = self.cache {
-            for run in pass.runs {
+            let mut attend = |pass: &mut Pass<'_>, run: Run, chosen: Option<Chosen<'_>>| {
                 let view = pass.states.view(cache, run.sequence);
                 let scores = Scores {
                     value_stride: view.value_stride,
@@ -528,11 +541,24 @@ impl Mixer for SelfAttention {
                     pages: view.pages,
                     keys: view.keys,
                     values: view.values,
+                    chosen,
                     ..scores
                 };
                 let queries = run.of(queries, heads.queries * heads.key_length);
                 let mixed = run.of_mut(mixed, heads.queries * heads.value_length);
                 pass.compute.attention(&scores, queries, run.n, mixed);
+            };
+            let index = self.index.as_ref();
+            let index = index.map(|index| (index, index.queries(pass, x, &mut scratch)));
+            for &run in pass.runs {
+                let Some((index, queries)) = index else {
+                    attend(pass, run, None);
+                    continue;
+                };
+                for piece in index.pieces(run) {
+                    let choice = index.choose(pass, piece, queries, heads.keys);
+                    attend(pass, piece, choice.as_ref().map(Choice::chosen));
+                }
             }
         } else {
             let by_heads = cut(

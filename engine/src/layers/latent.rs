@@ -288,6 +288,7 @@ impl Latent {
                 softcap: None,
                 sinks: None,
                 slopes: None,
+                chosen: None,
                 window: None,
                 chunk: None,
                 causal: true,

@@ -192,7 +192,7 @@ impl Kernel for Span<'_> {
         let in_place = rows <= 2 * most_rows::<S>();
         for start in span(index).step_by(CHUNK) {
             let some = block.seen_by_some(start);
-            if some.is_empty() {
+            if some.is_empty() || block.is_hidden(start) {
                 continue;
             }
             let positions = start + some.start..start + some.end;

@@ -9,6 +9,7 @@
 //! number of threads and for any split of the queries into calls. (AVX2 and AVX-512 agree, too. The portable set may not:
 //! it has no fused multiply-add on x86.)
 
+mod blocks;
 mod cache;
 mod decode;
 mod prefill;
@@ -20,6 +21,7 @@ use crate::isa::float::Floats;
 use std::cell::RefCell;
 use std::ops::Range;
 
+pub use blocks::{BlockScores, Chosen};
 use cache::HeadRows;
 pub use cache::{CacheRows, PAGE};
 
@@ -65,6 +67,8 @@ pub struct Attention<'a> {
     pub sinks: Option<&'a [f32]>,
     /// One slope a head: `slope * -|distance|` is added to the score (ALiBi, arXiv:2108.12409).
     pub slopes: Option<&'a [f32]>,
+    /// Queries see only some blocks of positions.
+    pub chosen: Option<Chosen<'a>>,
 }
 
 /// Buffers that live as long as the compute handle, so that no call allocates once they have grown.
@@ -127,6 +131,11 @@ impl Attention<'_> {
             self.slopes.is_none_or(|s| s.len() == self.heads),
             "a slope for every head"
         );
+        if let Some(chosen) = self.chosen {
+            let rows = n * self.kv_heads;
+            assert_eq!(chosen.blocks.len(), rows * chosen.count, "chosen blocks");
+            assert!(chosen.size > 0, "positions of a block");
+        }
     }
 
     /// Query heads per key/value head.

@@ -124,7 +124,7 @@ impl Kernel for Task<'_> {
                 };
                 for start in span.step_by(CHUNK) {
                     let some = block.seen_by_some(start);
-                    if some.is_empty() {
+                    if some.is_empty() || block.is_hidden(start) {
                         continue;
                     }
                     let from = some.start;

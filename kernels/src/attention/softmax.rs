@@ -150,6 +150,21 @@ impl Block<'_> {
         self.seen(0, start).start..self.seen(self.rows - 1, start).end
     }
 
+    /// The number of a row of [`Attention::chosen`].
+    fn chosen_row(&self, position: usize) -> usize {
+        let a = self.attention;
+        (position - a.first_position) * a.kv_heads + self.kv_head
+    }
+
+    /// Whether no row sees any block of the chunk from `start`.
+    pub fn is_hidden(&self, start: usize) -> bool {
+        let Some(chosen) = self.attention.chosen else {
+            return false;
+        };
+        let mut positions = self.position(0)..self.position(self.rows - 1) + 1;
+        !positions.any(|position| chosen.sees(self.chosen_row(position), start..start + CHUNK))
+    }
+
     /// What each of the rows sees.
     fn seen_by_all(&self, start: usize) -> Range<usize> {
         self.seen(self.rows - 1, start).start..self.seen(0, start).end
@@ -243,8 +258,14 @@ impl Block<'_> {
             let slope = a.slopes.map(|slopes| slopes[self.kv_head * group + member]);
             let position = self.position + query;
             let seen = self.seen_from(position, start);
-            let position = position as f32 - start as f32;
-            (*top, *sum) = weigh(s, scores, seen, a.softcap, slope, position);
+            let hide = |scores: &mut [f32]| {
+                if let Some(chosen) = a.chosen {
+                    let row = self.chosen_row(position);
+                    chosen.hide(row, start + seen.start, &mut scores[seen.clone()]);
+                }
+            };
+            let distance = position as f32 - start as f32;
+            (*top, *sum) = weigh(s, scores, seen.clone(), a.softcap, slope, distance, hide);
         }
     }
 
@@ -321,7 +342,7 @@ impl Block<'_> {
 }
 
 /// Turns one row's scores of a chunk into weights; gives back the maximum and the sum of the weights. `position` is the
-/// row's, counted from the chunk.
+/// row's, counted from the chunk; `hide` makes minus infinity of scores of what the row doesn't see.
 #[inline(always)]
 fn weigh<S: Simd>(
     s: S,
@@ -330,6 +351,7 @@ fn weigh<S: Simd>(
     cap: Option<f32>,
     slope: Option<f32>,
     position: f32,
+    hide: impl Fn(&mut [f32]),
 ) -> (f32, f32) {
     if seen.is_empty() {
         scores.fill(0.0);
@@ -358,6 +380,7 @@ fn weigh<S: Simd>(
         scores[low..seen.start].fill(f32::NEG_INFINITY);
         scores[seen.end..high].fill(f32::NEG_INFINITY);
     }
+    hide(scores);
     let mut top = s.splat(LOWEST);
     for at in (low..high).step_by(S::LANES) {
         top = s.max(top, s.load(&scores[at..]));

@@ -171,6 +171,7 @@ fn attention_of_few_and_of_many_queries_on_two_threads() {
             values: CacheRows::F32(&v),
             sinks: None,
             slopes: None,
+            chosen: None,
         };
         let mut out = vec![f32::NAN; n * heads * dim];
         two.attention(&attention, &values(n * heads * dim), n, &mut out);

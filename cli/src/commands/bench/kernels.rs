@@ -138,6 +138,7 @@ pub fn attention(compute: &mut Compute, cache: &str) -> Result<Vec<Kernel>> {
             values: rows,
             sinks: None,
             slopes: None,
+            chosen: None,
         };
         let q = values(queries * heads * width);
         let mut out = vec![0.0; q.len()];

@@ -81,6 +81,8 @@ struct Case {
     causal: bool,
     sinks: bool,
     slopes: bool,
+    /// Positions of a block, of which queries see about every second one.
+    blocks: Option<usize>,
     kinds: (&'static str, &'static str),
 }
 
@@ -99,8 +101,16 @@ const PLAIN: Case = Case {
     causal: true,
     sinks: false,
     slopes: false,
+    blocks: None,
     kinds: ("f32", "f32"),
 };
+
+impl Case {
+    fn block_count(&self) -> usize {
+        let size = self.blocks.unwrap_or(usize::MAX);
+        (self.first + self.n).div_ceil(size)
+    }
+}
 
 /// A filled cache and queries for a case.
 struct Setup {
@@ -114,6 +124,8 @@ struct Setup {
     q: Vec<f32>,
     sinks: Vec<f32>,
     slopes: Vec<f32>,
+    /// `[query][kv_head][block]`.
+    chosen: Vec<bool>,
 }
 
 impl Setup {
@@ -139,6 +151,12 @@ impl Setup {
             read_values,
             q,
             sinks: values(case.heads, 4),
+            chosen: values(case.n * case.kv_heads * case.block_count(), 5)
+                .iter()
+                .enumerate()
+                // Block 1 always, so that every query of these tests sees something.
+                .map(|(at, x)| *x > 0.0 || at % case.block_count() == 1)
+                .collect(),
             slopes: (0..case.heads).map(|h| 0.5f32.powi(h as i32 + 1)).collect(),
         }
     }
@@ -166,6 +184,11 @@ impl Setup {
             },
             sinks: c.sinks.then_some(&self.sinks),
             slopes: c.slopes.then_some(&self.slopes),
+            chosen: c.blocks.map(|size| Chosen {
+                size,
+                count: c.block_count(),
+                blocks: &self.chosen,
+            }),
         }
     }
 
@@ -181,6 +204,10 @@ impl Setup {
                 let seen: Vec<usize> = (0..c.first + c.n)
                     .filter(|k| !c.causal || *k <= position)
                     .filter(|k| c.chunk.is_none_or(|chunk| *k >= position / chunk * chunk))
+                    .filter(|k| {
+                        let row = (query * c.kv_heads + kv_head) * c.block_count();
+                        c.blocks.is_none_or(|size| self.chosen[row + k / size])
+                    })
                     .filter(|k| c.window.is_none_or(|w| position.abs_diff(*k) < w))
                     .collect();
                 let row = |k: &usize| {
@@ -254,9 +281,15 @@ impl Setup {
         let mut scratch = AttentionScratch::default();
         for start in (0..c.n).step_by(batch) {
             let n = batch.min(c.n - start);
+            let whole = self.attention();
+            let blocks = |chosen: Chosen<'_>| c.kv_heads * chosen.count;
             let attention = Attention {
                 first_position: c.first + start,
-                ..self.attention()
+                chosen: whole.chosen.map(|chosen| Chosen {
+                    blocks: &self.chosen[start * blocks(chosen)..(start + n) * blocks(chosen)],
+                    ..chosen
+                }),
+                ..whole
             };
             let q = &self.q[start * q_row..(start + n) * q_row];
             let out = &mut out[start * out_row..(start + n) * out_row];
@@ -323,6 +356,72 @@ fn on_threads(threads: usize, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
             });
         }
     });
+}
+
+#[test]
+fn chosen_blocks_are_all_that_is_seen() {
+    for (n, first, size, kinds) in [
+        (1, 600, 100, ("f32", "f32")),
+        (3, 200, 8, ("f16", "f16")),
+        (16, 100, 64, ("f32", "f16")),
+        (17, 160, 128, ("f16", "f32")),
+        (140, 300, 4, ("q8_0", "q8_0")),
+    ] {
+        let case = Case {
+            n,
+            first,
+            blocks: Some(size),
+            kinds,
+            softcap: (n == 3).then_some(5.0),
+            ..PLAIN
+        };
+        let setup = Setup::new(case);
+        let what = format!("{n} queries from {first}, blocks of {size}");
+        setup.check(&what);
+        setup.check_bits(&what);
+    }
+}
+
+#[test]
+fn block_scores_are_the_best_products() {
+    let (heads, dim) = (3, 40);
+    for (n, first_position, size) in [(1, 700, 128), (5, 0, 4), (20, 250, 100), (33, 300, 300)] {
+        for kind in ["f32", "f16"] {
+            let (keys, read) = Stored::new(kind, &values(3 * PAGE * dim, 1));
+            let q = values(n * heads * dim, 2);
+            let pages = [2, 0, 1];
+            let of = BlockScores {
+                heads,
+                dim,
+                size,
+                first_position,
+                pages: &pages,
+                keys: keys.rows(),
+            };
+            let count = of.count(n);
+            let exact = |block: usize, row: usize| {
+                let position = first_position + row / heads;
+                let product = |k: usize| {
+                    let key = (pages[k / PAGE] as usize * PAGE + k % PAGE) * dim;
+                    let pairs = q[row * dim..][..dim].iter().zip(&read[key..]);
+                    pairs.map(|(a, b)| f64::from(a * b)).sum::<f64>()
+                };
+                let seen = (block * size..(block + 1) * size).filter(|k| *k <= position);
+                seen.map(product).fold(f64::NEG_INFINITY, f64::max)
+            };
+            for floats in Floats::all() {
+                let mut out = vec![f32::NAN; count * n * heads];
+                let parallel = |tasks: usize, f: &(dyn Fn(usize) + Sync)| on_threads(2, tasks, f);
+                of.run(floats, &parallel, &q, n, &mut out);
+                for (at, score) in out.iter().enumerate() {
+                    let want = exact(at / (n * heads), at % (n * heads));
+                    let is_near = (f64::from(*score) - want).abs() < 1e-4;
+                    let is_none = *score == f32::NEG_INFINITY && want == f64::NEG_INFINITY;
+                    assert!(is_near || is_none, "{n} {size} {kind}: {score} not {want}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
