@@ -7,8 +7,7 @@ use gristmill_kernels::ops::{Activation, RopePairing};
 use super::{Architecture, Builder, FeedForwards, Norms};
 use crate::error::Error;
 use crate::layers::{
-    Attention, Branch, Classifier, FeedForward, HeadNorms, Identity, NormKind, Pooling, RopeSpec,
-    Step,
+    Attention, Branch, FeedForward, HeadNorms, Identity, NormKind, RopeSpec, Step,
 };
 
 pub static BERT: Architecture = Architecture::new(
@@ -16,25 +15,10 @@ pub static BERT: Architecture = Architecture::new(
     "BERT, RoBERTa: bge, gte, e5, all-MiniLM (embeddings)",
     bert,
 );
-pub static NOMIC_BERT: Architecture = Architecture::new(
-    "nomic-bert",
-    "nomic-embed-text 1 and 1.5 (embeddings)",
-    nomic,
-);
-pub static NOMIC_BERT_MOE: Architecture = Architecture::new(
-    "nomic-bert-moe",
-    "nomic-embed-text 2 (embeddings)",
-    nomic_moe,
-);
 pub static JINA_BERT_V2: Architecture =
     Architecture::new("jina-bert-v2", "jina-embeddings 2 (embeddings)", jina2);
-pub static MODERN_BERT: Architecture = Architecture::new(
-    "modern-bert",
-    "ModernBERT, granite-embedding R2 (embeddings)",
-    modern,
-);
 
-fn embeddings(b: &mut Builder<'_>) -> Result<(), Error> {
+pub(super) fn embeddings(b: &mut Builder<'_>) -> Result<(), Error> {
     b.encoder();
     b.norms(NormKind::Layer);
     b.first_token_type()?;
@@ -44,7 +28,7 @@ fn embeddings(b: &mut Builder<'_>) -> Result<(), Error> {
 }
 
 /// The layers, with norms behind both additions.
-fn layers(
+pub(super) fn layers(
     b: &mut Builder<'_>,
     attention: Attention,
     feed_forward: impl Fn(&Builder<'_>, usize) -> FeedForwards,
@@ -75,7 +59,7 @@ fn layers(
     Ok(())
 }
 
-fn gelu() -> FeedForwards {
+pub(super) fn gelu() -> FeedForwards {
     FeedForwards::dense(FeedForward::plain(Activation::Gelu))
 }
 
@@ -84,24 +68,9 @@ fn bert(b: &mut Builder<'_>) -> Result<(), Error> {
     layers(b, Attention::default(), |_, _| gelu())
 }
 
-fn rotated(b: &mut Builder<'_>) -> Result<Attention, Error> {
+pub(super) fn rotated(b: &mut Builder<'_>) -> Result<Attention, Error> {
     let rope = b.rope(RopeSpec::new(RopePairing::Halves))?;
     Ok(Attention::rotated(rope))
-}
-
-fn nomic(b: &mut Builder<'_>) -> Result<(), Error> {
-    let attention = rotated(b)?;
-    layers(b, attention, |_, _| {
-        FeedForwards::dense(FeedForward::gated(Activation::Silu))
-    })
-}
-
-/// Every second layer has experts (`moe_every_n_layers`): those whose router is in the file.
-fn nomic_moe(b: &mut Builder<'_>) -> Result<(), Error> {
-    let attention = rotated(b)?;
-    let dense = FeedForward::plain(Activation::Gelu);
-    let experts = FeedForwards::plain(&b.keys, dense, |router| router)?;
-    layers(b, attention, |_, _| experts)
 }
 
 /// The models for code have norms of all queries and of all keys; others of the family leave the gate out.
@@ -115,39 +84,4 @@ fn jina2(b: &mut Builder<'_>) -> Result<(), Error> {
         true => FeedForwards::dense(FeedForward::gated(Activation::Gelu)),
         false => gelu(),
     })
-}
-
-fn modern(b: &mut Builder<'_>) -> Result<(), Error> {
-    embeddings(b)?;
-    b.head_norm_named("output_norm")?;
-    b.classifier(Classifier {
-        reads: Pooling::Mean,
-        activation: Some(Activation::Gelu),
-        ..Classifier::default()
-    });
-    let global = rotated(b)?;
-    let mut local = Attention::rotated(b.rope(RopeSpec {
-        base: Some(("rope.freq_base_swa", 10_000.0)),
-        ..RopeSpec::new(RopePairing::Halves)
-    })?);
-    let (pattern, window) = b.windows_but_first_of(3)?;
-    local.window = window;
-    let feed_forward = FeedForward::gated(match b.keys.opt_string("hidden_activation")? {
-        Some("silu" | "swish" | "swiglu") => Activation::Silu,
-        _ => Activation::Gelu,
-    });
-    for layer in b.layers() {
-        let is_local = window.is_some() && pattern.contains(layer);
-        let attention = if is_local { local } else { global };
-        let norms = match b.has(layer, "attn_norm.weight") {
-            true => Norms::Before("attn_norm"),
-            // The embeddings' norm is enough for the first layer.
-            false => Norms::None,
-        };
-        let attention = b.between(layer, norms, attention)?;
-        b.step(Step::new([attention]));
-        let feed_forward = b.between(layer, Norms::Before("ffn_norm"), feed_forward)?;
-        b.step(Step::new([feed_forward]));
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use gristmill_kernels::ops::{Activation, RopePairing};
 
 use super::{Architecture, Builder, FeedForwards, Layer, Norms};
 use crate::error::Error;
-use crate::layers::{Attention, Factor, FeedForward, HeadNorms, NormKind, RopeSpec, Step};
+use crate::layers::{Attention, FeedForward, HeadNorms, NormKind, RopeSpec};
 
 pub static ORION: Architecture = Architecture::new("orion", "Orion 14B", orion);
 pub static STABLELM: Architecture =
@@ -14,18 +14,15 @@ pub static REFACT: Architecture = Architecture::new("refact", "Refact 1.6B", ref
 pub static BAICHUAN: Architecture = Architecture::new("baichuan", "Baichuan, Baichuan 2", baichuan);
 pub static PLAMO: Architecture = Architecture::new("plamo", "PLaMo 13B", plamo);
 pub static OPENELM: Architecture = Architecture::new("openelm", "OpenELM", openelm);
-pub static EXAONE4: Architecture = Architecture::new("exaone4", "EXAONE 4", exaone4);
 
-pub static TALKIE: Architecture = Architecture::new("talkie", "Talkie", talkie);
-
-fn layer(attention: Attention) -> Layer {
+pub(super) fn layer(attention: Attention) -> Layer {
     Layer::new(
         attention,
         FeedForwards::dense(FeedForward::gated(Activation::Silu)),
     )
 }
 
-fn rotated(b: &mut Builder<'_>) -> Result<Attention, Error> {
+pub(super) fn rotated(b: &mut Builder<'_>) -> Result<Attention, Error> {
     let rope = b.rope(RopeSpec {
         factors: Some("rope_freqs.weight"),
         ..RopeSpec::new(RopePairing::Halves)
@@ -104,54 +101,4 @@ fn openelm(b: &mut Builder<'_>) -> Result<(), Error> {
         ..rotated(b)?
     });
     b.repeat(|_| layer)
-}
-
-/// Norms behind each part; the model of 64 layers alone has windows, and rotary positions only there.
-fn exaone4(b: &mut Builder<'_>) -> Result<(), Error> {
-    let global = layer(Attention {
-        norms: HeadNorms::Weighted,
-        ..rotated(b)?
-    })
-    .norms_behind();
-    if b.layers().len() != 64 {
-        return b.repeat(|_| global);
-    }
-    let (pattern, window) = b.windows(4)?;
-    let (mut global, mut local) = (global, global);
-    global.attention.rope = None;
-    local.attention.window = window;
-    b.repeat(|number| {
-        if pattern.contains(number) {
-            local
-        } else {
-            global
-        }
-    })
-}
-
-/// Norms without weights; each layer adds the embeddings once more.
-fn talkie(b: &mut Builder<'_>) -> Result<(), Error> {
-    let attention = Attention {
-        norms: HeadNorms::WeightedQueries,
-        norms_after_rope: true,
-        ..rotated(b)?
-    };
-    b.norm_embeddings_plainly()?;
-    let norm = b.plain_norm()?;
-    b.head_norm(Some(norm));
-    let logits = b.keys.f32("logit_scale")?;
-    b.scale_logits(logits);
-    for layer in b.layers() {
-        let attention = b.between(layer, Norms::Plain, attention)?;
-        b.step(Step {
-            keeps: layer == 0,
-            ..Step::new([attention])
-        });
-        let silu = FeedForward::gated(Activation::Silu);
-        let feed_forward = b.between(layer, Norms::Plain, silu)?;
-        let mut embeddings = b.bare(layer, Factor("layer_output_scale"))?;
-        embeddings.sees_kept = true;
-        b.step(Step::new([feed_forward, embeddings]));
-    }
-    Ok(())
 }

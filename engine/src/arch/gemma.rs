@@ -6,20 +6,14 @@
 
 use gristmill_kernels::ops::{Activation, RopePairing};
 
-use super::{Architecture, Builder, FeedForwards, Layer, Norms};
+use super::{Architecture, Builder, FeedForwards, Layer};
 use crate::error::Error;
-use crate::layers::{
-    Attention, Experts, FeedForward, Gating, HeadNorms, Laurel, RopeSpec, Router, Step,
-};
+use crate::layers::{Attention, FeedForward, HeadNorms, RopeSpec};
 
 pub static GEMMA: Architecture = Architecture::new("gemma", "Gemma 1", gemma);
 pub static GEMMA2: Architecture = Architecture::new("gemma2", "Gemma 2", gemma2);
 pub static GEMMA3: Architecture =
     Architecture::new("gemma3", "Gemma 3 (270M to 27B, text part)", gemma3);
-pub static GEMMA3N: Architecture =
-    Architecture::new("gemma3n", "Gemma 3n (E2B and E4B, text part)", gemma3n);
-pub static GEMMA4: Architecture =
-    Architecture::new("gemma4", "Gemma 4 (E2B to 31B, text part)", gemma4);
 pub static GEMMA_EMBEDDING: Architecture =
     Architecture::new("gemma-embedding", "EmbeddingGemma (embeddings)", embedding);
 
@@ -89,159 +83,5 @@ fn windowed(
         } else {
             global
         }
-    })
-}
-
-/// What Gemma 3n's files may leave unsaid: the length of a layer's input, the number of streams, the first layer without keys
-/// and values of its own, the bound of the logits.
-const INPUT_3N: usize = 256;
-const STREAMS_3N: usize = 4;
-const FIRST_SHARING_3N: usize = 20;
-const SOFTCAP_3N: f32 = 30.0;
-
-/// Layers whose feed-forwards are sparse, and above how many standard deviations a value counts: 5% of a normal
-/// distribution's do.
-const SPARSE_LAYERS_3N: usize = 10;
-const SPARSITY_3N: f32 = 1.644_853_6;
-
-fn gemma3n(b: &mut Builder<'_>) -> Result<(), Error> {
-    b.scale_token_embeddings_by_width();
-    b.softcap_logits_or("final_logit_softcapping", SOFTCAP_3N)?;
-    let attention = |rope| Attention {
-        norms: HeadNorms::Weighted,
-        value_norm: true,
-        scale: Some(1.0),
-        ..Attention::rotated(rope)
-    };
-    let global = attention(b.rope(RopeSpec::new(RopePairing::Halves))?);
-    let mut local = attention(b.rope(RopeSpec {
-        base: Some(("rope.freq_base_swa", 10_000.0)),
-        unscaled: true,
-        ..RopeSpec::new(RopePairing::Halves)
-    })?);
-    let (pattern, window) = b.windows(5)?;
-    local.window = window;
-    let is_local = |number| window.is_some() && pattern.contains(number);
-    let sharing = b.keys.opt_number("attention.shared_kv_layers")?;
-    let sharing = sharing.unwrap_or(b.layers().len().saturating_sub(FIRST_SHARING_3N));
-    if b.keys.opt_number("altup.active_idx")?.unwrap_or(0) != 0 {
-        let problem = "must be 0".to_string();
-        return Err(b.keys.wrong("altup.active_idx", problem));
-    }
-    let input = b.layer_inputs(INPUT_3N)?;
-    let input = input.ok_or_else(|| b.keys.missing("embedding_length_per_layer_input"))?;
-    let streams = b.keys.opt_count("altup.num_inputs")?;
-    b.open_streams(streams.unwrap_or(STREAMS_3N))?;
-    for number in b.layers() {
-        b.predict_streams(number)?;
-        let mut attention = if is_local(number) { local } else { global };
-        attention.shares = shared(b, number, sharing, is_local)?;
-        let around = Norms::Around("attn_norm", "post_attention_norm");
-        let attention = b.between(number, around, attention)?;
-        let laurel = b.between(number, Norms::Before("attn_norm"), Laurel)?;
-        b.step(Step {
-            factor: std::f32::consts::FRAC_1_SQRT_2,
-            ..Step::new([attention, laurel])
-        });
-        let dense = FeedForward {
-            sparsity: (number < SPARSE_LAYERS_3N).then_some(SPARSITY_3N),
-            ..FeedForward::gated(Activation::Gelu)
-        };
-        let around = Norms::Around("ffn_norm", "post_ffw_norm");
-        let dense = b.between(number, around, dense)?;
-        b.step(Step::new([dense]));
-        b.correct_streams(number, input)?;
-    }
-    b.merge_streams()
-}
-
-fn gemma4(b: &mut Builder<'_>) -> Result<(), Error> {
-    b.scale_token_embeddings_by_width();
-    b.softcap_logits("final_logit_softcapping")?;
-    let attention = |rope| Attention {
-        norms: HeadNorms::Weighted,
-        value_norm: true,
-        values_may_be_keys: true,
-        scale: Some(1.0),
-        ..Attention::rotated(rope)
-    };
-    let global = attention(b.rope(RopeSpec {
-        factors: Some("rope_freqs.weight"),
-        ..RopeSpec::new(RopePairing::Halves)
-    })?);
-    let local = attention(b.rope(RopeSpec {
-        dimensions: Some("rope.dimension_count_swa"),
-        base: Some(("rope.freq_base_swa", 10_000.0)),
-        ..RopeSpec::new(RopePairing::Halves)
-    })?);
-    let (pattern, window) = b.windows(6)?;
-    let local = Attention {
-        window,
-        lengths: Some(["attention.key_length_swa", "attention.value_length_swa"]),
-        ..local
-    };
-    let is_local = |number| window.is_some() && pattern.contains(number);
-    let sharing = b.keys.opt_number("attention.shared_kv_layers")?;
-    let router = Router::read(&b.keys)?.map(|router| Router {
-        gating: Gating::Softmax,
-        normalise: true,
-        ..router
-    });
-    let experts = router.map(|router| Experts {
-        norm: Some("pre_ffw_norm_2"),
-        ..Experts::gated(router, Activation::Gelu)
-    });
-    let input = b.layer_inputs(0)?;
-    for number in b.layers() {
-        let mut attention = if is_local(number) { local } else { global };
-        attention.shares = shared(b, number, sharing.unwrap_or(0), is_local)?;
-        let around = Norms::Around("attn_norm", "post_attention_norm");
-        let attention = b.between(number, around, attention)?;
-        b.step(Step::new([attention]));
-
-        let dense = FeedForward::gated(Activation::Gelu);
-        let has_experts = b.has(number, "ffn_gate_inp.weight");
-        let mut last = match experts.filter(|_| has_experts) {
-            Some(experts) => {
-                let around = Norms::Around("ffn_norm", "post_ffw_norm_1");
-                let dense = b.between(number, around, dense)?;
-                let experts = b.between(number, Norms::Behind("post_ffw_norm_2"), experts)?;
-                Step {
-                    joint: Some(b.norm(number, "post_ffw_norm")?),
-                    ..Step::new([dense, experts])
-                }
-            }
-            None => {
-                let around = Norms::Around("ffn_norm", "post_ffw_norm");
-                Step::new([b.between(number, around, dense)?])
-            }
-        };
-        if let Some(input) = input {
-            b.step(last);
-            last = Step::new([b.between(number, Norms::Behind("post_norm"), input)?]);
-        }
-        last.factor = b.factor(number, "layer_output_scale")?;
-        b.step(last);
-    }
-    Ok(())
-}
-
-/// The layer whose keys and values a layer reads, if it is one of the last `sharing`: the last of the same kind before these.
-fn shared(
-    b: &Builder<'_>,
-    number: usize,
-    sharing: usize,
-    is_local: impl Fn(usize) -> bool,
-) -> Result<Option<usize>, Error> {
-    let own = b.layers().len().saturating_sub(sharing);
-    if number < own {
-        return Ok(None);
-    }
-    let last = (0..own).rev().find(|&of| is_local(of) == is_local(number));
-    last.map(Some).ok_or_else(|| {
-        b.keys.wrong(
-            "attention.shared_kv_layers",
-            format!("is {sharing}, and leaves layer {number} none to share with"),
-        )
     })
 }

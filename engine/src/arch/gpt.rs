@@ -3,7 +3,7 @@
 
 use gristmill_kernels::ops::{Activation, RopePairing};
 
-use super::{Architecture, Builder, FeedForwards, Layer, Norms};
+use super::{Architecture, Builder, FeedForwards, Layer};
 use crate::error::Error;
 use crate::layers::{Attention, FeedForward, HeadNorms, NormKind, RopeSpec};
 
@@ -14,14 +14,13 @@ pub static STARCODER2: Architecture = Architecture::new("starcoder2", "StarCoder
 pub static CODESHELL: Architecture = Architecture::new("codeshell", "CodeShell", rotary);
 pub static GPTNEOX: Architecture =
     Architecture::new("gptneox", "Pythia, GPT-NeoX, RedPajama", gptneox);
-pub static FALCON: Architecture = Architecture::new("falcon", "Falcon 7B to 180B", falcon);
 pub static BLOOM: Architecture = Architecture::new("bloom", "BLOOM, BLOOMZ", bloom);
 pub static MPT: Architecture = Architecture::new("mpt", "MPT", mpt);
 pub static NEMOTRON: Architecture =
     Architecture::new("nemotron", "Nemotron-4, Minitron", relu_squared);
 pub static JAIS2: Architecture = Architecture::new("jais2", "Jais 2", relu_squared);
 
-fn layer(b: &mut Builder<'_>, attention: Attention, activation: Activation) -> Layer {
+pub(super) fn layer(b: &mut Builder<'_>, attention: Attention, activation: Activation) -> Layer {
     b.norms(NormKind::Layer);
     Layer::new(
         attention,
@@ -29,7 +28,7 @@ fn layer(b: &mut Builder<'_>, attention: Attention, activation: Activation) -> L
     )
 }
 
-fn rotated(b: &mut Builder<'_>) -> Result<Attention, Error> {
+pub(super) fn rotated(b: &mut Builder<'_>) -> Result<Attention, Error> {
     Ok(Attention::rotated(
         b.rope(RopeSpec::new(RopePairing::Halves))?,
     ))
@@ -58,19 +57,6 @@ fn gptneox(b: &mut Builder<'_>) -> Result<(), Error> {
     let mut layer = layer(b, attention, Activation::Gelu);
     layer.parallel = b.keys.opt_bool("use_parallel_residual")?.unwrap_or(true);
     b.repeat(|_| layer)
-}
-
-/// Attention and feed-forward side by side; the larger models have a norm for each.
-fn falcon(b: &mut Builder<'_>) -> Result<(), Error> {
-    b.require_whole_heads_rotated()?;
-    let attention = rotated(b)?;
-    let mut one = layer(b, attention, Activation::Gelu);
-    one.parallel = true;
-    one.feed_forward_norms = Norms::Before("attn_norm");
-    let mut two = one;
-    two.attention_norms = Norms::Before("attn_norm_2");
-    let has_two = b.has(0, "attn_norm_2.weight");
-    b.repeat(|_| if has_two { two } else { one })
 }
 
 fn bloom(b: &mut Builder<'_>) -> Result<(), Error> {

@@ -5,18 +5,16 @@ use gristmill_kernels::ops::{Activation, RopePairing};
 
 use super::{Architecture, Builder, FeedForwards, Layer};
 use crate::error::Error;
-use crate::layers::{Attention, Mamba2, RopeSpec, Router, Sinks, Step};
+use crate::layers::{Attention, RopeSpec, Router, Sinks};
 
 pub static GRANITE: Architecture = Architecture::new("granite", "Granite 3", granite);
 pub static GRANITEMOE: Architecture =
     Architecture::new("granitemoe", "Granite 3 with experts", granite);
-pub static GRANITEHYBRID: Architecture =
-    Architecture::new("granitehybrid", "Granite 4 H", granite_hybrid);
 pub static GRANITE_SWA: Architecture =
     Architecture::new("granite_swa", "Granite with a sliding window", granite_swa);
 pub static MINICPM: Architecture = Architecture::new("minicpm", "MiniCPM 1 and 2", minicpm);
 
-fn layer(b: &mut Builder<'_>) -> Result<Layer, Error> {
+pub(super) fn layer(b: &mut Builder<'_>) -> Result<Layer, Error> {
     // Where rope is turned off, this key says so.
     let rotated = b.keys.opt_bool("rope.scaling.finetuned")?.unwrap_or(true);
     let rope = b.rope(RopeSpec {
@@ -40,7 +38,7 @@ fn layer(b: &mut Builder<'_>) -> Result<Layer, Error> {
 }
 
 /// The factors of the file's keys, or these.
-fn scaled(
+pub(super) fn scaled(
     b: &mut Builder<'_>,
     layer: Layer,
     embedding: f32,
@@ -65,25 +63,6 @@ fn granite(b: &mut Builder<'_>) -> Result<(), Error> {
     let layer = layer(b)?;
     let layer = scaled(b, layer, 1.0, 1.0, 1.0)?;
     b.repeat(|_| layer)
-}
-
-/// Mamba 2 in place of attention where a layer has its tensors.
-fn granite_hybrid(b: &mut Builder<'_>) -> Result<(), Error> {
-    let layer = layer(b)?;
-    let layer = scaled(b, layer, 1.0, 1.0, 1.0)?;
-    for number in b.layers() {
-        let norms = layer.attention_norms;
-        let mixer = if b.has(number, "ssm_conv1d.weight") {
-            b.between(number, norms, Mamba2)?
-        } else {
-            b.between(number, norms, layer.attention)?
-        };
-        b.step(Step::new([mixer]).scaled(layer.residual_scale));
-        let norms = layer.feed_forward_norms;
-        let branches = layer.feed_forward.branches(b, number, norms)?;
-        b.step(Step::new(branches).scaled(layer.residual_scale));
-    }
-    Ok(())
 }
 
 /// Some layers look back over a window, all have sinks.

@@ -42,6 +42,17 @@ pub struct FeedForwards {
     pub with_shared: f32,
 }
 
+/// The usual norm of what attention is given.
+pub const ATTN_NORM: Norms = Norms::Before("attn_norm");
+
+/// A router whose weights add up to 1.
+pub fn normalised(router: Router) -> Router {
+    Router {
+        normalise: true,
+        ..router
+    }
+}
+
 /// Silu with a bound on it and on what it gates (`swiglu_clamp_exp` and its like), of which zero means none.
 pub fn bounded_silu(limit: f32) -> Activation {
     if limit > 0.0 {

@@ -3,6 +3,7 @@
 
 use gristmill_kernels::ops::{Activation, RopePairing};
 
+use super::layer::normalised;
 use super::{Architecture, Builder, FeedForwards, Layer};
 use crate::error::Error;
 use crate::layers::{
@@ -13,13 +14,6 @@ pub static MINIMAX_01: Architecture =
     Architecture::new("minimax-01", "MiniMax-Text-01, MiniMax-M1", minimax_01);
 pub static MINIMAX_M2: Architecture = Architecture::new("minimax-m2", "MiniMax M2", minimax_m2);
 pub static MINIMAX_M3: Architecture = Architecture::new("minimax-m3", "MiniMax M3", minimax_m3);
-
-fn normalised(router: Router) -> Router {
-    Router {
-        normalise: true,
-        ..router
-    }
-}
 
 /// Lightning attention, and attention in every eighth layer. What each adds to is what its norm gives, times a factor.
 fn minimax_01(b: &mut Builder<'_>) -> Result<(), Error> {

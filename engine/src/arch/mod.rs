@@ -4,27 +4,61 @@
 //! Flows in: a [`Builder`] over an opened file. Flows out: a [`Decoder`](crate::layers::Decoder), ready to run.
 
 mod builder;
+mod builder_ends;
+mod builder_keys;
+mod builder_streams;
 mod layer;
 
+mod afmoe;
+mod arctic;
+mod bailingmoe3;
 mod bert;
 mod cohere;
+mod dbrx;
+mod deci;
+mod ernie;
+mod exaone4;
+mod falcon;
+mod falcon_h1;
 mod gated;
 mod gemma;
+mod gemma3n;
+mod gemma4;
 mod glm;
 mod gpt;
 mod gpt_oss;
 mod granite;
+mod granite_hybrid;
+mod grok;
 mod hrm;
+mod hunyuan;
+mod jamba;
 mod kimi;
+mod kimi_k3;
+mod laguna;
 mod latent;
+mod lfm2;
 mod llama;
+mod llama4;
+mod mamba;
+mod maple;
+mod mimo;
 mod minimax;
 mod mixtures;
+mod modern_bert;
+mod muse;
+mod nemotron_h;
+mod nomic_bert;
 mod olmo;
 mod phi;
+mod plamo2;
 mod qwen;
-mod recurrent;
+mod qwen_moe;
+mod qwen_next;
 mod rwkv;
+mod smallthinker;
+mod step;
+mod talkie;
 mod windows;
 
 pub use builder::{Builder, Norms};
@@ -64,13 +98,13 @@ impl std::fmt::Debug for Architecture {
 
 /// All architectures, by name.
 pub static ARCHS: &[&Architecture] = &[
-    &windows::AFMOE,
+    &afmoe::AFMOE,
     &llama::ARCEE,
-    &mixtures::ARCTIC,
+    &arctic::ARCTIC,
     &gated::BAICHUAN,
     &mixtures::BAILINGMOE,
     &mixtures::BAILINGMOE2,
-    &kimi::BAILINGMOE3,
+    &bailingmoe3::BAILINGMOE3,
     &bert::BERT,
     &gpt::BLOOM,
     &glm::CHATGLM,
@@ -79,24 +113,24 @@ pub static ARCHS: &[&Architecture] = &[
     &cohere::COHERE2,
     &cohere::COHERE2MOE,
     &cohere::COMMAND_R,
-    &mixtures::DBRX,
-    &llama::DECI,
+    &dbrx::DBRX,
+    &deci::DECI,
     &mixtures::DEEPSEEK,
     &latent::DEEPSEEK2,
     &mixtures::DOTS1,
-    &mixtures::ERNIE4_5,
-    &mixtures::ERNIE4_5_MOE,
+    &ernie::ERNIE4_5,
+    &ernie::ERNIE4_5_MOE,
     &qwen::EXAONE,
     &windows::EXAONE_MOE,
-    &gated::EXAONE4,
-    &gpt::FALCON,
-    &recurrent::FALCON_H1,
+    &exaone4::EXAONE4,
+    &falcon::FALCON,
+    &falcon_h1::FALCON_H1,
     &gemma::GEMMA,
     &gemma::GEMMA_EMBEDDING,
     &gemma::GEMMA2,
     &gemma::GEMMA3,
-    &gemma::GEMMA3N,
-    &gemma::GEMMA4,
+    &gemma3n::GEMMA3N,
+    &gemma4::GEMMA4,
     &glm::GLM4,
     &glm::GLM4MOE,
     &gpt_oss::GPT_OSS,
@@ -104,33 +138,33 @@ pub static ARCHS: &[&Architecture] = &[
     &gpt::GPTNEOX,
     &granite::GRANITE,
     &granite::GRANITE_SWA,
-    &granite::GRANITEHYBRID,
+    &granite_hybrid::GRANITEHYBRID,
     &granite::GRANITEMOE,
-    &mixtures::GROK,
-    &qwen::GROVEMOE,
+    &grok::GROK,
+    &qwen_moe::GROVEMOE,
     &hrm::HRM_TEXT,
-    &mixtures::HUNYUAN_DENSE,
-    &mixtures::HUNYUAN_MOE,
-    &mixtures::HUNYUAN_VL,
-    &mixtures::HY_V3,
+    &hunyuan::HUNYUAN_DENSE,
+    &hunyuan::HUNYUAN_MOE,
+    &hunyuan::HUNYUAN_VL,
+    &hunyuan::HY_V3,
     &llama::INTERNLM2,
     &gated::JAIS,
     &gpt::JAIS2,
-    &recurrent::JAMBA,
+    &jamba::JAMBA,
     &bert::JINA_BERT_V2,
-    &kimi::KIMI_K3,
+    &kimi_k3::KIMI_K3,
     &kimi::KIMI_LINEAR,
-    &windows::LAGUNA,
-    &recurrent::LFM2,
-    &recurrent::LFM2MOE,
+    &laguna::LAGUNA,
+    &lfm2::LFM2,
+    &lfm2::LFM2MOE,
     &llama::LLAMA,
-    &llama::LLAMA4,
+    &llama4::LLAMA4,
     &llama::MAINCODER,
-    &recurrent::MAMBA,
-    &recurrent::MAMBA2,
-    &windows::MAPLE,
+    &mamba::MAMBA,
+    &mamba::MAMBA2,
+    &maple::MAPLE,
     &windows::MELLUM,
-    &windows::MIMO2,
+    &mimo::MIMO2,
     &granite::MINICPM,
     &latent::MINICPM3,
     &minimax::MINIMAX_01,
@@ -138,51 +172,51 @@ pub static ARCHS: &[&Architecture] = &[
     &minimax::MINIMAX_M3,
     &llama::MISTRAL3,
     &latent::MISTRAL4,
-    &bert::MODERN_BERT,
+    &modern_bert::MODERN_BERT,
     &gpt::MPT,
-    &windows::MUSE_GLIMMER,
+    &muse::MUSE_GLIMMER,
     &llama::NANBEIGE,
     &gpt::NEMOTRON,
-    &recurrent::NEMOTRON_H,
-    &recurrent::NEMOTRON_H_MOE,
-    &bert::NOMIC_BERT,
-    &bert::NOMIC_BERT_MOE,
+    &nemotron_h::NEMOTRON_H,
+    &nemotron_h::NEMOTRON_H_MOE,
+    &nomic_bert::NOMIC_BERT,
+    &nomic_bert::NOMIC_BERT_MOE,
     &olmo::OLMO,
     &olmo::OLMO2,
-    &qwen::OLMOE,
+    &qwen_moe::OLMOE,
     &gated::OPENELM,
     &gated::ORION,
-    &mixtures::PADDLEOCR,
+    &ernie::PADDLEOCR,
     &qwen::PANGU,
     &phi::PHI2,
     &phi::PHI3,
     &phi::PHIMOE,
     &gated::PLAMO,
-    &recurrent::PLAMO2,
+    &plamo2::PLAMO2,
     &windows::PLAMO3,
     &qwen::QWEN,
     &qwen::QWEN2,
-    &qwen::QWEN2MOE,
+    &qwen_moe::QWEN2MOE,
     &qwen::QWEN2VL,
     &qwen::QWEN3,
-    &recurrent::QWEN35,
-    &recurrent::QWEN35MOE,
+    &qwen_next::QWEN35,
+    &qwen_next::QWEN35MOE,
     &qwen::QWEN3MOE,
-    &recurrent::QWEN3NEXT,
+    &qwen_next::QWEN3NEXT,
     &qwen::QWEN3VL,
     &qwen::QWEN3VLMOE,
     &gated::REFACT,
     &rwkv::RWKV6,
     &rwkv::RWKV7,
     &qwen::SEED_OSS,
-    &windows::SMALLTHINKER,
+    &smallthinker::SMALLTHINKER,
     &llama::SMOLLM3,
     &windows::SPARK2_5,
     &gated::STABLELM,
     &gpt::STARCODER,
     &gpt::STARCODER2,
-    &windows::STEP35,
-    &gated::TALKIE,
+    &step::STEP35,
+    &talkie::TALKIE,
     &llama::XVERSE,
 ];
 

@@ -7,7 +7,7 @@ use gristmill_kernels::ops::{Activation, RopePairing};
 
 use super::{Architecture, Builder, FeedForwards, Layer, Norms};
 use crate::error::Error;
-use crate::layers::{Attention, Chunks, Classifier, HeadNorms, Pooling, RopeSpec, Router};
+use crate::layers::{Attention, Classifier, HeadNorms, Pooling, RopeSpec, Router};
 
 pub static QWEN: Architecture = Architecture::new("qwen", "Qwen 1", plain);
 pub static QWEN2: Architecture = Architecture::new("qwen2", "Qwen 1.5, 2 and 2.5", plain);
@@ -19,18 +19,14 @@ pub static PANGU: Architecture =
 pub static COGVLM: Architecture =
     Architecture::new("cogvlm", "CogVLM (text part)", without_factors);
 pub static SEED_OSS: Architecture = Architecture::new("seed_oss", "Seed-OSS", seed_oss);
-pub static QWEN2MOE: Architecture =
-    Architecture::new("qwen2moe", "Qwen 1.5-MoE, Qwen 2-57B-A14B", qwen2moe);
 pub static QWEN3: Architecture = Architecture::new("qwen3", "Qwen 3", qwen3);
 pub static QWEN3VL: Architecture = Architecture::new("qwen3vl", "Qwen 3-VL (text part)", qwen3vl);
 pub static QWEN3MOE: Architecture =
     Architecture::new("qwen3moe", "Qwen 3-30B-A3B and 235B-A22B", qwen3);
 pub static QWEN3VLMOE: Architecture =
     Architecture::new("qwen3vlmoe", "Qwen 3-VL with experts (text part)", qwen3vl);
-pub static GROVEMOE: Architecture = Architecture::new("grovemoe", "GroveMoE", grovemoe);
-pub static OLMOE: Architecture = Architecture::new("olmoe", "OLMoE", olmoe);
 
-fn layer(b: &mut Builder<'_>, normalise: bool) -> Result<Layer, Error> {
+pub(super) fn layer(b: &mut Builder<'_>, normalise: bool) -> Result<Layer, Error> {
     rotated(b, normalise, Some("rope_freqs.weight"))
 }
 
@@ -77,13 +73,6 @@ fn seed_oss(b: &mut Builder<'_>) -> Result<(), Error> {
     b.repeat(|_| layer)
 }
 
-/// A shared expert with a weight of its own.
-fn qwen2moe(b: &mut Builder<'_>) -> Result<(), Error> {
-    let mut layer = layer(b, false)?;
-    layer.feed_forward.shared_weight = Some("ffn_gate_inp_shexp");
-    b.repeat(|_| layer)
-}
-
 /// Norms of each query and key head. Rerankers have a classifier of two answers.
 fn qwen3(b: &mut Builder<'_>) -> Result<(), Error> {
     let mut layer = layer(b, true)?;
@@ -99,21 +88,4 @@ fn qwen3(b: &mut Builder<'_>) -> Result<(), Error> {
 fn qwen3vl(b: &mut Builder<'_>) -> Result<(), Error> {
     qwen3(b)?;
     b.position_parts(true)
-}
-
-/// GroveMoE (arXiv:2508.07785): Qwen 3's experts, and smaller ones that groups of them share.
-fn grovemoe(b: &mut Builder<'_>) -> Result<(), Error> {
-    let mut layer = layer(b, true)?;
-    layer.attention.norms = HeadNorms::Weighted;
-    if let Some(experts) = &mut layer.feed_forward.experts {
-        experts.chunks = Some(Chunks::read(&b.keys, experts.router.count)?);
-    }
-    b.repeat(|_| layer)
-}
-
-/// OLMoE (arXiv:2409.02060): norms over all query and all key heads.
-fn olmoe(b: &mut Builder<'_>) -> Result<(), Error> {
-    let mut layer = layer(b, false)?;
-    layer.attention.norms = HeadNorms::Weighted;
-    b.repeat(|_| layer)
 }

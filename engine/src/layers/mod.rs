@@ -5,8 +5,8 @@
 
 mod adapted;
 mod attention;
-mod batch;
 mod attention_residuals;
+mod batch;
 mod bidirectional;
 mod conv;
 mod decoder;
@@ -41,8 +41,8 @@ mod temperature;
 
 pub(crate) use adapted::ADAPTED_ROWS;
 pub use attention::{Attention, HeadNorms, Sinks};
-pub use batch::{Batch, Input, Selection};
 pub use attention_residuals::{LastMix, SetAside, TakeBack};
+pub use batch::{Batch, Input, Selection};
 pub use conv::ShortConv;
 pub use decoder::{Buffers, Decoder, Embedding, Head, Output};
 pub use delta_attention::{DeltaAttention, LogDecay};
