@@ -56,6 +56,7 @@ fn attention(c: &mut Criterion<Rates>) {
                             values: rows,
                             sinks: None,
                             slopes: None,
+                            chosen: None,
                         };
                         let q = values(n * heads * width);
                         let mut out = vec![0.0; q.len()];
