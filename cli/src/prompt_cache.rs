@@ -53,9 +53,12 @@ fn restore(context: &mut Context, file: &Path) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         opened => opened.with_context(|| format!("cannot read {}", file.display()))?,
     };
-    context
-        .restore(BufReader::new(opened))
-        .with_context(|| format!("{} (--prompt-cache)", file.display()))
+    context.restore(BufReader::new(opened)).with_context(|| {
+        format!(
+            "{} (--prompt-cache: remove it, or name another file)",
+            file.display()
+        )
+    })
 }
 
 fn save(context: &mut Context, file: &Path) -> Result<()> {
