@@ -119,8 +119,9 @@ impl Attention<'_> {
         assert!(self.value_stride >= self.value_dim, "values overlap");
         let end = self.first_position + n;
         let seen = self.visible(self.first_position, end).start..end;
-        let pages = self.pages.get(seen.start / PAGE..end.div_ceil(PAGE));
-        let pages = pages.expect("a page for every position");
+        let pages = seen.start / PAGE..end.div_ceil(PAGE);
+        assert!(self.pages.len() >= pages.end, "a page for every position");
+        let pages = &self.pages[pages];
         self.keys.check(pages, self.kv_heads, self.key_dim);
         self.values.check(pages, self.kv_heads, self.value_stride);
         assert!(

@@ -32,13 +32,12 @@ impl<T: Pod> Aligned<T> {
     /// The first `count` values, whatever they were before; new ones are zero. Never shrinks.
     ///
     /// # Panics
-    /// If the values are more bytes than a `usize` counts, or if values of this type don't fill whole cache lines
+    /// If the values are more bytes than a `Vec` may hold, or if values of this type don't fill whole cache lines
     /// (sizes that don't divide 64).
     pub fn of(&mut self, count: usize) -> &mut [T] {
-        let Some(bytes) = count.checked_mul(size_of::<T>()) else {
-            panic!("a buffer of {count} values");
-        };
-        let lines = bytes.div_ceil(64);
+        let most = isize::MAX as usize / size_of::<T>();
+        assert!(count <= most, "a buffer of {count} values");
+        let lines = (count * size_of::<T>()).div_ceil(64);
         if self.lines.len() < lines {
             self.lines.resize(lines, Line([0; 64]));
         }
