@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use gristmill_kernels::ops::{self, RopeTable};
+use gristmill_kernels::ops;
 use gristmill_kernels::{Compute, ComputeOptions};
 
 use crate::cache::States;
 use crate::error::Error;
-use crate::layers::{Batch, Buffers, Pass, Pool, Pooling};
+use crate::layers::{Batch, Buffers, Pass, Pool, Pooling, Workspace};
 use crate::memory::{self, MemoryPlan};
 use crate::model::Model;
 use crate::options::ContextOptions;
@@ -69,12 +69,8 @@ struct Whole {
     buffers: Buffers,
     /// Rows that the buffers hold.
     rows: usize,
-    ropes: Vec<RopeTable>,
+    work: Workspace,
     texts: Batch,
-    /// Scratch for what adapters add.
-    spare: Vec<f32>,
-    /// Of nothing.
-    states: States,
     /// Tokens of several texts that go through together, if there is no longer text.
     batch: usize,
 }
@@ -132,14 +128,11 @@ impl Embedder {
             decoder.check_whole()?;
             let trained = model.trained_context();
             let limit = options.context_length.unwrap_or(trained).min(trained);
-            let ropes = decoder.ropes.iter().map(|rope| rope.table(limit));
             let whole = Whole {
                 buffers: decoder.buffers(0),
                 rows: 0,
-                ropes: ropes.collect(),
+                work: Workspace::new(decoder, room(options, 1, 1), 0, limit),
                 texts: Batch::default(),
-                spare: Vec::new(),
-                states: States::new(&[], &[], room(options, 1, 1)),
                 batch: options.batch,
             };
             (State::Whole(Box::new(whole)), limit)
@@ -314,22 +307,9 @@ impl Whole {
         }
         self.grow(model, self.texts.ids.len())?;
         let all = &self.texts.all;
-        for table in &mut self.ropes {
-            table.prepare_parts(all.rows.iter().map(|row| row.parts));
-        }
+        self.work.turn_to(&all.rows);
         let decoder = &model.decoder;
-        let mut pass = Pass {
-            gguf: &model.gguf,
-            compute,
-            states: &mut self.states,
-            runs: &all.runs,
-            rows: &all.rows,
-            ropes: &self.ropes,
-            inputs: &mut [],
-            left: &mut [],
-            spare: &mut self.spare,
-            n: all.rows.len(),
-        };
+        let mut pass = self.work.pass(&model.gguf, compute, &all.runs, &all.rows);
         let never = || false;
         decoder.forward(&mut pass, &self.texts, &mut self.buffers, &never);
         let hidden = decoder.hidden(&pass, &mut self.buffers, 0);
@@ -375,7 +355,7 @@ impl Whole {
             })));
         }
         self.buffers = model.decoder.buffers(rows);
-        self.spare = vec![0.0; model.decoder.adapted_values(rows)];
+        self.work.grow(&model.decoder, rows);
         self.rows = rows;
         Ok(())
     }

@@ -38,6 +38,7 @@ mod stacks;
 mod step;
 mod streams;
 mod temperature;
+mod workspace;
 
 pub(crate) use adapted::ADAPTED_ROWS;
 pub use attention::{Attention, HeadNorms, Sinks};
@@ -73,6 +74,7 @@ pub use rwkv7::TimeMix7;
 pub use step::{Branch, Stage, Step};
 pub use streams::{Correct, Merge, Open, Predict, StreamStep};
 pub use temperature::Temperature;
+pub use workspace::Workspace;
 
 /// A function of the residual stream, position by position or over the past.
 pub trait Mixer: Send + Sync {

@@ -4,113 +4,34 @@
 //! The last tokens of a sequence may be guesses, which are accepted or taken back. States of recurrent layers can't be gone
 //! back in: where tokens were taken back, they go on from a copy, and what follows it is fed again ([`Moment`]).
 
+mod guesses;
 mod saved;
+mod text;
 
 use std::ops::Range;
 
 use gristmill_kernels::Compute;
-use gristmill_kernels::ops::RopeTable;
 
-use crate::cache::{CacheType, Moment, Room, States};
+use crate::cache::{CacheType, Moment, Room};
 use crate::error::Error;
-use crate::layers::{Batch, Buffers, Input, Pass};
+use crate::layers::{Batch, Buffers, Input, Selection, Workspace};
 use crate::model::Model;
 use crate::options::ContextOptions;
 use crate::sequence::{Feed, ROW, SequenceId};
 use crate::speculate::MOST_GUESSES;
 use crate::stop::StopHandle;
-
-/// The tokens of a sequence.
-#[derive(Debug, Clone, Default)]
-struct Text {
-    serial: u64,
-    /// Those that were fed, with [`ROW`] for rows.
-    tokens: Vec<u32>,
-    /// The rows among them, where recurrent layers may have to read them again.
-    rows: Vec<f32>,
-    /// Those that were fed with positions, in their order.
-    placed: Vec<Placed>,
-    /// How many of the last ones are guesses.
-    guesses: usize,
-}
-
-/// A row that was fed with a position.
-#[derive(Debug, Clone, Copy)]
-struct Placed {
-    /// Its number in the sequence.
-    index: usize,
-    /// Its position.
-    parts: [u32; 4],
-    /// The position of text that follows it.
-    next: usize,
-}
-
-impl Text {
-    /// The position of number `index` for rotations, which is one of what is held or of text that follows.
-    fn parts(&self, index: usize) -> [usize; 4] {
-        let before = self.placed.partition_point(|placed| placed.index <= index);
-        match self.placed[..before].last() {
-            None => [index; 4],
-            Some(last) if last.index == index => last.parts.map(|part| part as usize),
-            Some(last) => [last.next + (index - last.index - 1); 4],
-        }
-    }
-
-    /// The position of text that follows.
-    fn next(&self) -> usize {
-        self.parts(self.tokens.len())[0]
-    }
-
-    /// Gives the row of number `index`, which is behind all others with a position, its own.
-    fn place(&mut self, index: usize, parts: [u32; 4]) {
-        let [mut next, ..] = self.parts(index);
-        for part in parts {
-            next = next.max(part as usize + 1);
-        }
-        self.placed.push(Placed { index, parts, next });
-    }
-
-    /// Number of rows among the first `tokens`.
-    fn rows_before(&self, tokens: usize) -> usize {
-        let rows = self.tokens[..tokens].iter();
-        rows.filter(|&&id| id == ROW).count()
-    }
-
-    /// Takes in what was fed, `len` tokens or rows.
-    fn extend(&mut self, (input, len): (Input<'_>, usize), keeps_rows: bool) {
-        match input {
-            Input::Tokens(ids) => self.tokens.extend(ids),
-            Input::Rows(values) | Input::Placed { rows: values, .. } => {
-                let first = self.tokens.len();
-                self.tokens.resize(first + len, ROW);
-                if let Input::Placed { positions, .. } = input {
-                    let rows = (first..).zip(positions);
-                    rows.for_each(|(index, &parts)| self.place(index, parts));
-                }
-                if keeps_rows {
-                    self.rows.extend(values);
-                }
-            }
-        }
-    }
-}
+use text::Text;
 
 /// See the head of the file.
 pub(crate) struct Runner {
-    states: States,
+    work: Workspace,
     /// Storage of keys and of values.
     kinds: [CacheType; 2],
     /// By slot.
     texts: Vec<Option<Text>>,
     opened: u64,
     batch: Batch,
-    ropes: Vec<RopeTable>,
     buffers: Buffers,
-    layer_inputs: Vec<f32>,
-    /// What layers leave to later ones.
-    left: Vec<f32>,
-    /// For what adapters add.
-    spare: Vec<f32>,
     logits: Vec<f32>,
     /// Tokens of a pass at most.
     rows: usize,
@@ -167,16 +88,12 @@ impl Runner {
         let room = room(options, sequences, capacity);
         let rows = room.batch;
         Ok(Self {
-            states: States::new(&decoder.caches, &decoder.fixed, room),
+            work: Workspace::new(decoder, room, rows, capacity),
             kinds: [keys, values],
             texts: (0..sequences).map(|_| None).collect(),
             opened: 0,
             batch: Batch::new(rows, sequences),
-            ropes: decoder.ropes.iter().map(|r| r.table(capacity)).collect(),
             buffers: decoder.buffers(rows),
-            layer_inputs: vec![0.0; decoder.layer_inputs(rows)],
-            left: vec![0.0; decoder.left_values(rows)],
-            spare: vec![0.0; decoder.adapted_values(rows)],
             logits: vec![0.0; model.vocab_size()],
             rows,
             capacity,
@@ -198,6 +115,7 @@ impl Runner {
     /// A new, empty sequence.
     pub(crate) fn open(&mut self) -> Result<SequenceId, Error> {
         let slot = self
+            .work
             .states
             .open()
             .ok_or(Error::Sequences(self.texts.len()))?;
@@ -212,7 +130,7 @@ impl Runner {
     /// A sequence with the tokens of another one, guesses left aside.
     pub(crate) fn fork(&mut self, of: SequenceId) -> Result<SequenceId, Error> {
         self.take_back(of)?;
-        let slot = self.states.fork(of.slot);
+        let slot = self.work.states.fork(of.slot);
         let slot = slot.ok_or(Error::Sequences(self.texts.len()))?;
         let text = self.text(of)?.clone();
         Ok(self.name(slot, text))
@@ -221,7 +139,7 @@ impl Runner {
     /// Ends a sequence.
     pub(crate) fn release(&mut self, sequence: SequenceId) -> Result<(), Error> {
         self.text(sequence)?;
-        self.states.release(sequence.slot);
+        self.work.states.release(sequence.slot);
         self.texts[sequence.slot] = None;
         Ok(())
     }
@@ -326,7 +244,7 @@ impl Runner {
         }
         for feed in feeds {
             self.catch_up(model, compute, feed.sequence, Some(stop))?;
-            self.states.mark(feed.sequence.slot, Moment::Turn);
+            self.work.states.mark(feed.sequence.slot, Moment::Turn);
         }
         let shares: Vec<Share<'_>> = feeds
             .iter()
@@ -367,7 +285,7 @@ impl Runner {
         self.check(model, sequence, input)?;
         self.take_back(sequence)?;
         self.catch_up(model, compute, sequence, Some(stop))?;
-        self.states.mark(sequence.slot, Moment::Turn);
+        self.work.states.mark(sequence.slot, Moment::Turn);
         let width = self.width;
         let parts = input.parts(self.rows, width);
         for (start, part) in (0..).step_by(self.rows).zip(parts) {
@@ -455,108 +373,11 @@ impl Runner {
             if wanted == 0 {
                 return;
             }
-            let rows = &runner.batch.wanted;
-            let pass = Pass {
-                gguf: &model.gguf,
-                compute,
-                states: &mut runner.states,
-                runs: &rows.runs,
-                rows: &rows.rows,
-                ropes: &runner.ropes,
-                inputs: &mut runner.layer_inputs,
-                left: &mut runner.left,
-                spare: &mut runner.spare,
-                n: wanted,
-            };
+            let Selection { runs, rows } = &runner.batch.wanted;
+            let pass = runner.work.pass(&model.gguf, compute, runs, rows);
             let hidden = model.decoder.hidden(&pass, &mut runner.buffers, 0);
             sink(pass.compute, hidden);
         })
-    }
-
-    /// Feeds a token that was generated and guesses of what follows it, and computes logits after each of them, see
-    /// [`row`](Self::row). The guesses are held until they are [`accepted`](Self::accept) or taken back. A stop is left
-    /// to the generation to see: it still has text to hand out.
-    pub(crate) fn extend(
-        &mut self,
-        model: &Model,
-        compute: &mut Compute,
-        sequence: SequenceId,
-        ids: &[u32],
-    ) -> Result<(), Error> {
-        self.take_back(sequence)?;
-        self.check(model, sequence, ids.into())?;
-        self.catch_up(model, compute, sequence, None)?;
-        let guesses = ids.len().saturating_sub(1);
-        if guesses > 0 {
-            self.states.mark(sequence.slot, Moment::Guess);
-        }
-        self.add(model, compute, sequence, ids, guesses)
-    }
-
-    /// Feeds one more guess, behind others that are held, and computes the logits after it.
-    pub(crate) fn guess(
-        &mut self,
-        model: &Model,
-        compute: &mut Compute,
-        sequence: SequenceId,
-        id: u32,
-    ) -> Result<(), Error> {
-        self.check(model, sequence, Input::Tokens(&[id]))?;
-        let text = self.text(sequence)?;
-        if text.tokens.len() >= self.capacity {
-            return Err(Error::ContextFull {
-                position: text.tokens.len(),
-                tokens: 1,
-                capacity: self.capacity,
-            });
-        }
-        if text.guesses == 0 {
-            self.catch_up(model, compute, sequence, None)?;
-            self.states.mark(sequence.slot, Moment::Guess);
-        }
-        self.add(model, compute, sequence, &[id], 1)
-    }
-
-    /// Feeds tokens behind all that a sequence holds, the last of which are guesses, with logits after each.
-    fn add(
-        &mut self,
-        model: &Model,
-        compute: &mut Compute,
-        sequence: SequenceId,
-        ids: &[u32],
-        guesses: usize,
-    ) -> Result<(), Error> {
-        let share = Share {
-            slot: sequence.slot,
-            first: self.text(sequence)?.tokens.len(),
-            input: ids.into(),
-            len: ids.len(),
-            wanted: 0,
-            certain: ids.len() - guesses,
-        };
-        self.forward(model, compute, &[share], None)?;
-        let text = self.text_mut(sequence)?;
-        text.tokens.extend(ids);
-        text.guesses += guesses;
-        self.logits(model, compute, 0..ids.len(), 0);
-        Ok(model.check_unchanged()?)
-    }
-
-    /// The first of a sequence's guesses is right.
-    pub(crate) fn accept(&mut self, sequence: SequenceId) -> Result<(), Error> {
-        let text = self.text_mut(sequence)?;
-        text.guesses = text.guesses.saturating_sub(1);
-        let held = text.tokens.len() - text.guesses;
-        self.states.accept(sequence.slot, held);
-        Ok(())
-    }
-
-    /// Forgets a sequence's guesses that were not accepted.
-    pub(crate) fn take_back(&mut self, sequence: SequenceId) -> Result<(), Error> {
-        let text = self.text_mut(sequence)?;
-        text.tokens.truncate(text.tokens.len() - text.guesses);
-        text.guesses = 0;
-        Ok(())
     }
 
     /// The logits after one of the tokens that were fed last, counted from the first one with logits.
@@ -575,7 +396,7 @@ impl Runner {
         stop: Option<&StopHandle>,
     ) -> Result<(), Error> {
         let held = self.text(sequence)?.tokens.len();
-        let lacking = self.states.rewind(sequence.slot, held);
+        let lacking = self.work.states.rewind(sequence.slot, held);
         if lacking.is_empty() {
             return Ok(());
         }
@@ -627,35 +448,23 @@ impl Runner {
             };
             self.batch
                 .push(share.slot, first, (share.input, n), share.wanted, parts);
-            self.states
+            self.work
+                .states
                 .reserve(share.slot, first..first + n, share.certain)?;
         }
         let Batch { all, .. } = &self.batch;
-        for table in &mut self.ropes {
-            table.prepare_parts(all.rows.iter().map(|row| row.parts));
-        }
-        let mut pass = Pass {
-            gguf: &model.gguf,
-            compute,
-            states: &mut self.states,
-            runs: &all.runs,
-            rows: &all.rows,
-            ropes: &self.ropes,
-            inputs: &mut self.layer_inputs,
-            left: &mut self.left,
-            spare: &mut self.spare,
-            n: all.rows.len(),
-        };
+        self.work.turn_to(&all.rows);
+        let mut pass = self.work.pass(&model.gguf, compute, &all.runs, &all.rows);
         let is_stopped = || stop.is_some_and(StopHandle::is_set);
         let decoder = &model.decoder;
         if decoder.forward(&mut pass, &self.batch, &mut self.buffers, &is_stopped) {
             for share in shares {
-                self.states.advance(share.slot, share.len);
+                self.work.states.advance(share.slot, share.len);
             }
             return Ok(());
         }
         for share in shares {
-            self.states.lose(share.slot);
+            self.work.states.lose(share.slot);
         }
         stop.map(StopHandle::take);
         Err(Error::Stopped)
@@ -671,18 +480,8 @@ impl Runner {
             return;
         }
         let wanted = &self.batch.wanted;
-        let mut pass = Pass {
-            gguf: &model.gguf,
-            compute,
-            states: &mut self.states,
-            runs: &wanted.runs,
-            rows: &wanted.rows[rows.clone()],
-            ropes: &self.ropes,
-            inputs: &mut self.layer_inputs,
-            left: &mut self.left,
-            spare: &mut self.spare,
-            n: rows.len(),
-        };
+        let some = &wanted.rows[rows.clone()];
+        let mut pass = self.work.pass(&model.gguf, compute, &wanted.runs, some);
         let out = &mut self.logits[at * vocab..][..rows.len() * vocab];
         let decoder = &model.decoder;
         decoder.logits(&mut pass, &mut self.buffers, rows.start, out);
@@ -695,7 +494,7 @@ impl Runner {
             return self.reset(sequence);
         }
         if positions < self.tokens(sequence).len() {
-            let done = self.states.truncate(sequence.slot, positions);
+            let done = self.work.states.truncate(sequence.slot, positions);
             done.map_err(|oldest| Error::Truncate {
                 to: positions,
                 oldest,
@@ -717,7 +516,7 @@ impl Runner {
         text.rows.clear();
         text.placed.clear();
         text.guesses = 0;
-        self.states.clear(sequence.slot);
+        self.work.states.clear(sequence.slot);
         Ok(())
     }
 }

@@ -2,16 +2,17 @@
 //! same model goes on from it as if it had read the tokens itself, to the bit, on any processor.
 //!
 //! Little-endian: the magic bytes, the format's version (u32), SHA-256 of the model's fingerprint, the storage of keys and of
-//! values, whether the context is one that LongRoPE turns by other frequencies (a byte each), the number of tokens (u64),
-//! the tokens (u32, [`ROW`] for rows), where the engine keeps them the rows (f32), the number of
-//! rows with positions (u64), their numbers in the sequence (u64) and positions (four u32), the states (`States::save`), and SHA-256 of all that.
+//! values, whether the context is one that LongRoPE turns by other frequencies (a byte each), the number of tokens (u64), the
+//! tokens (u32, [`ROW`] for rows), where the engine keeps them the rows (f32), the number of rows with positions (u64),
+//! their numbers in the sequence (u64) and positions (four u32), the states (`States::save`), and SHA-256 of all that.
 
 use std::io::{Read, Write};
 
 use gristmill_kernels::Compute;
 use sha2::{Digest, Sha256};
 
-use super::{Runner, Text};
+use super::Runner;
+use super::text::Text;
 use crate::cache::CacheType;
 use crate::error::Error;
 use crate::model::Model;
@@ -53,7 +54,9 @@ impl Runner {
                 .iter()
                 .try_for_each(|part| out.bytes(&part.to_le_bytes()))?;
         }
-        self.states.save(sequence.slot, tokens.len(), &mut out)?;
+        self.work
+            .states
+            .save(sequence.slot, tokens.len(), &mut out)?;
         out.finish()
     }
 
@@ -130,7 +133,7 @@ impl Runner {
             }
             text.place(index, parts);
         }
-        self.states.restore(sequence.slot, count, &mut from)?;
+        self.work.states.restore(sequence.slot, count, &mut from)?;
         from.finish()
     }
 
