@@ -40,17 +40,7 @@ fn command_r(b: &mut Builder<'_>) -> Result<(), Error> {
 
 fn cohere2(b: &mut Builder<'_>) -> Result<(), Error> {
     let layer = layer(b)?;
-    let (pattern, window) = b.windows(4)?;
-    let (mut global, mut local) = (layer, layer);
-    global.attention.rope = None;
-    local.attention.window = window;
-    b.repeat(|number| {
-        if pattern.contains(number) {
-            local
-        } else {
-            global
-        }
-    })
+    b.repeat_rotated_in_windows(layer, 4)
 }
 
 /// Experts are as strong as the shared one; the first layers, which have none, are rotated and see everything.

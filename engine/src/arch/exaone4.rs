@@ -9,23 +9,13 @@ pub static EXAONE4: Architecture = Architecture::new("exaone4", "EXAONE 4", exao
 
 /// Norms behind each part; the model of 64 layers alone has windows, and rotary positions only there.
 fn exaone4(b: &mut Builder<'_>) -> Result<(), Error> {
-    let global = layer(Attention {
+    let layer = layer(Attention {
         norms: HeadNorms::Weighted,
         ..rotated(b)?
     })
     .norms_behind();
     if b.layers().len() != 64 {
-        return b.repeat(|_| global);
+        return b.repeat(|_| layer);
     }
-    let (pattern, window) = b.windows(4)?;
-    let (mut global, mut local) = (global, global);
-    global.attention.rope = None;
-    local.attention.window = window;
-    b.repeat(|number| {
-        if pattern.contains(number) {
-            local
-        } else {
-            global
-        }
-    })
+    b.repeat_rotated_in_windows(layer, 4)
 }

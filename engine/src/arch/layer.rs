@@ -138,6 +138,21 @@ impl Builder<'_> {
         }
         Ok(())
     }
+
+    /// Adds layers like this one, of which all but every `period`-th look back over a window, and those alone are rotated.
+    pub fn repeat_rotated_in_windows(&mut self, layer: Layer, period: usize) -> Result<(), Error> {
+        let (pattern, window) = self.windows(period)?;
+        let (mut global, mut local) = (layer, layer);
+        global.attention.rope = None;
+        local.attention.window = window;
+        self.repeat(|number| {
+            if pattern.contains(number) {
+                local
+            } else {
+                global
+            }
+        })
+    }
 }
 
 impl Layer {

@@ -7,7 +7,7 @@
 use gristmill_kernels::isa::float::Floats;
 use gristmill_kernels::ops;
 
-use super::{Cost, Norm, Pass, StreamStep, cut};
+use super::{Norm, Pass, StreamStep, cut};
 use crate::error::Error;
 use crate::load::Loader;
 
@@ -101,10 +101,6 @@ impl StreamStep for SetAside {
         rows.saturating_mul(self.mix.scratch())
     }
 
-    fn cost(&self) -> Cost {
-        Cost::default()
-    }
-
     fn forward(
         &self,
         pass: &mut Pass<'_>,
@@ -129,14 +125,6 @@ pub struct TakeBack {
 }
 
 impl StreamStep for TakeBack {
-    fn scratch(&self, _rows: usize) -> usize {
-        0
-    }
-
-    fn cost(&self) -> Cost {
-        Cost::default()
-    }
-
     fn forward(
         &self,
         pass: &mut Pass<'_>,
@@ -164,10 +152,6 @@ impl LastMix {
 impl StreamStep for LastMix {
     fn scratch(&self, rows: usize) -> usize {
         rows.saturating_mul(self.0.scratch())
-    }
-
-    fn cost(&self) -> Cost {
-        Cost::default()
     }
 
     fn forward(

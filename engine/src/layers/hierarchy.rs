@@ -4,7 +4,7 @@
 
 use gristmill_kernels::ops;
 
-use super::{Cost, Pass, StreamStep};
+use super::{Pass, StreamStep};
 use crate::error::Error;
 use crate::load::Loader;
 
@@ -35,14 +35,6 @@ impl FirstStates {
 }
 
 impl StreamStep for FirstStates {
-    fn scratch(&self, _rows: usize) -> usize {
-        0
-    }
-
-    fn cost(&self) -> Cost {
-        Cost::default()
-    }
-
     fn forward(
         &self,
         pass: &mut Pass<'_>,
@@ -65,14 +57,6 @@ pub struct NextState {
 }
 
 impl StreamStep for NextState {
-    fn scratch(&self, _rows: usize) -> usize {
-        0
-    }
-
-    fn cost(&self) -> Cost {
-        Cost::default()
-    }
-
     fn forward(
         &self,
         pass: &mut Pass<'_>,

@@ -12,10 +12,14 @@ use crate::load::{LayerTensors, Loader, Part};
 /// What is done with the rows that are kept beside the residual stream, position by position.
 pub trait StreamStep: Send + Sync {
     /// f32 values of scratch for batches of up to `rows` positions.
-    fn scratch(&self, rows: usize) -> usize;
+    fn scratch(&self, _rows: usize) -> usize {
+        0
+    }
 
-    /// What it takes to run one token through it.
-    fn cost(&self) -> Cost;
+    /// What it takes to run one token through it: of one without matrices, nothing that counts.
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
 
     /// Changes `streams`, and `x`, the residual stream.
     fn forward(&self, pass: &mut Pass<'_>, x: &mut [f32], streams: &mut [f32], scratch: &mut [f32]);
