@@ -45,10 +45,10 @@ impl Context {
         &self.engine.model
     }
 
-    /// Appends tokens, or rows in place of tokens ([`Input`]), at [`position`](Self::position) and gives the logits that were asked for: none, one row of
-    /// [`vocab_size`](Model::vocab_size) values, or one for each token; without tokens there are none. After an error,
-    /// `position` tells how many tokens were evaluated before it. A mapped file that was written to since it was opened
-    /// is an error: the weights are not those of the tokens before any more.
+    /// Appends tokens, or rows in place of tokens ([`Input`]), at [`position`](Self::position) and gives the logits that were
+    /// asked for: none, one row of [`vocab_size`](Model::vocab_size) values, or one for each token; without tokens there are
+    /// none. After an error, `position` tells how many tokens were evaluated before it. A mapped file that was written to
+    /// since it was opened is an error: the weights are not those of the tokens before any more.
     pub fn feed<'a>(&mut self, input: impl Into<Input<'a>>, want: Logits) -> Result<&[f32], Error> {
         self.engine.feed(self.sequence, input, want)
     }
