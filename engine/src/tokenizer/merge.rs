@@ -2,10 +2,9 @@
 //!
 //! In: symbols that lie side by side, and a function that says whether two neighbours may merge, how good that is and
 //! what comes out. Out: the symbols that are left. Of equal priorities the leftmost goes first. Short words are
-//! scanned again after each merge, which is fastest; long ones use a heap, so that the work stays O(n log n).
+//! scanned again after each merge, which is fastest; long ones have a [`Queue`], so that the work stays near O(n).
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use super::queue::{Proposal, Queue};
 
 /// A piece of the text and the token or fragment it is.
 #[derive(Debug, Clone, Copy)]
@@ -23,17 +22,6 @@ pub(crate) struct Merge {
     pub id: u32,
 }
 
-/// A merge in the heap; the order of the fields is the order of merging.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Proposal {
-    priority: u32,
-    left: u32,
-    right: u32,
-    /// Where the right symbol ended when this was proposed.
-    end: u32,
-    id: u32,
-}
-
 const NEVER: Merge = Merge {
     priority: u32::MAX,
     id: 0,
@@ -49,7 +37,7 @@ pub(crate) struct Merger {
     pub symbols: Vec<Symbol>,
     pairs: Vec<Merge>,
     links: Vec<(u32, u32)>,
-    heap: BinaryHeap<Reverse<Proposal>>,
+    queue: Queue,
 }
 
 impl Merger {
@@ -106,7 +94,7 @@ impl Merger {
         let Merger {
             symbols,
             links,
-            heap,
+            queue,
             ..
         } = self;
         let count = symbols.len() as u32;
@@ -117,37 +105,34 @@ impl Merger {
                 if i + 1 < count { i + 1 } else { NOWHERE },
             )
         }));
-        heap.clear();
+        queue.clear();
         // An entry is current as long as both symbols are: the left one can't change while the right one lives, so
         // the ends of both tell.
-        let propose = |heap: &mut BinaryHeap<Reverse<Proposal>>,
-                       symbols: &[Symbol],
-                       left: u32,
-                       right: u32| {
+        let propose = |queue: &mut Queue, symbols: &[Symbol], left: u32, right: u32| {
             if left != NOWHERE && right != NOWHERE {
                 let (l, r) = (symbols[left as usize], symbols[right as usize]);
-                let merge = merge(l, r);
-                if merge.priority != u32::MAX {
-                    heap.push(Reverse(Proposal {
-                        priority: merge.priority,
+                let Merge { priority, id } = merge(l, r);
+                if priority != u32::MAX {
+                    let end = r.end;
+                    let proposal = Proposal {
                         left,
                         right,
-                        end: r.end,
-                        id: merge.id,
-                    }));
+                        end,
+                        id,
+                    };
+                    queue.push(priority, proposal);
                 }
             }
         };
         for right in 1..count {
-            propose(heap, symbols, right - 1, right);
+            propose(queue, symbols, right - 1, right);
         }
-        while let Some(Reverse(Proposal {
+        while let Some(Proposal {
             left,
             right,
             end,
             id,
-            ..
-        })) = heap.pop()
+        }) = queue.pop()
         {
             let (l, r) = (symbols[left as usize], symbols[right as usize]);
             if l.start == GONE || r.start == GONE || r.end != end || l.end != r.start {
@@ -164,8 +149,8 @@ impl Merger {
             if after != NOWHERE {
                 links[after as usize].0 = left;
             }
-            propose(heap, symbols, links[left as usize].0, left);
-            propose(heap, symbols, left, after);
+            propose(queue, symbols, links[left as usize].0, left);
+            propose(queue, symbols, left, after);
         }
         symbols.retain(|symbol| symbol.start != GONE);
     }
@@ -198,7 +183,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn heap_and_scan_agree(ids in prop::collection::vec(1u32..6, 0..200)) {
+        fn queue_and_scan_agree(ids in prop::collection::vec(1u32..6, 0..200)) {
             let mut scanned = Merger { symbols: symbols(&ids), ..Merger::default() };
             scanned.scan(|l, r| rule(l, r).unwrap_or(NEVER));
             let mut drained = Merger { symbols: symbols(&ids), ..Merger::default() };

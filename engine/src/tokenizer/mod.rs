@@ -18,6 +18,7 @@ mod pattern;
 mod pattern_syntax;
 mod plamo2;
 mod pretok;
+mod queue;
 mod rwkv;
 mod settings;
 mod special;

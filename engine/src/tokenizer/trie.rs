@@ -11,6 +11,8 @@ pub(super) struct Trie {
     values: Vec<u32>,
     /// Where each node's children begin; they end where the next node's begin.
     children: Vec<u32>,
+    /// The root's children by their byte, which every search begins with; 0, the root, where there is none.
+    first: [u32; 256],
 }
 
 impl Trie {
@@ -22,6 +24,7 @@ impl Trie {
             bytes: vec![0],
             values: vec![NONE],
             children: Vec::new(),
+            first: [0; 256],
         };
         // Breadth first: the strings below each node, and the depth of it.
         let mut pending = std::collections::VecDeque::from([(0, strings.len(), 0)]);
@@ -43,22 +46,39 @@ impl Trie {
             }
         }
         trie.children.push(trie.bytes.len() as u32);
+        for node in trie.children[0]..trie.children[1] {
+            trie.first[usize::from(trie.bytes[node as usize])] = node;
+        }
         trie
     }
 
-    /// The strings that `text` begins with, shortest first: length and value.
-    pub(super) fn prefixes<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = (usize, u32)> {
+    /// The nodes that `text` leads to, byte by byte.
+    fn nodes<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
         let mut node = 0;
-        let nodes = text.iter().map_while(move |&byte| {
+        text.iter().map_while(move |&byte| {
+            if node == 0 {
+                node = self.first[usize::from(byte)] as usize;
+                return (node != 0).then_some(node);
+            }
             let children = self.children[node] as usize..self.children[node + 1] as usize;
             let at = self.bytes[children.clone()].binary_search(&byte).ok()?;
             node = children.start + at;
             Some(node)
-        });
-        nodes.enumerate().filter_map(|(index, node)| {
+        })
+    }
+
+    /// The strings that `text` begins with, shortest first: length and value.
+    pub(super) fn prefixes<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = (usize, u32)> {
+        let nodes = self.nodes(text).enumerate();
+        nodes.filter_map(|(index, node)| {
             let value = self.values[node];
             (value != NONE).then_some((index + 1, value))
         })
+    }
+
+    /// How many bytes of `text` are the beginning of some string.
+    pub(super) fn begun(&self, text: &[u8]) -> usize {
+        self.nodes(text).count()
     }
 }
 
@@ -83,6 +103,8 @@ mod tests {
                 })
                 .collect();
             prop_assert_eq!(found, expected);
+            let begins = |length: &usize| strings.iter().any(|s| s.as_bytes().starts_with(&text.as_bytes()[..*length]));
+            prop_assert_eq!(trie.begun(text.as_bytes()), (0..=text.len()).rev().find(begins).unwrap_or(0));
         }
     }
 

@@ -5,6 +5,7 @@
 //! character map is SentencePiece's: a double-array trie over byte strings and their replacements (Kanda 2018).
 
 use super::settings::Settings;
+use super::trie::Trie;
 use super::vocabulary::{Kind, NONE, Vocabulary};
 use super::words::SPACE;
 use super::{Algorithm, Definition, Spelling};
@@ -15,11 +16,10 @@ const UNKNOWN_PENALTY: f64 = 10.0;
 
 #[derive(Debug)]
 struct Unigram {
-    /// Tokens that may be used, sorted by text, and where each first byte starts in them.
-    sorted: Vec<u32>,
-    first: Vec<u32>,
-    /// User-defined tokens, sorted by text: they pass normalization untouched.
-    protected: Vec<u32>,
+    /// Those that may be used.
+    tokens: Trie,
+    /// User-defined tokens: they pass normalization untouched.
+    protected: Trie,
     characters: CharacterMap,
     unknown: u32,
     unknown_score: f64,
@@ -34,24 +34,21 @@ pub(super) fn build(
 ) -> Result<Box<dyn Algorithm>, Error> {
     let vocabulary: &Vocabulary = vocabulary;
     let of_kind = |kind: Kind| {
-        let ids = (0..vocabulary.len() as u32).filter(move |&id| vocabulary.kind(id).is(kind));
-        let mut ids: Vec<u32> = ids.filter(|&id| !vocabulary.text(id).is_empty()).collect();
-        ids.sort_by_key(|&id| vocabulary.text(id));
-        ids
+        // Of tokens with the same text the first one counts.
+        let ids = (0..vocabulary.len() as u32).rev();
+        ids.filter(move |&id| vocabulary.kind(id).is(kind))
     };
-    let sorted = of_kind(Kind::NORMAL.with(Kind::USER_DEFINED).with(Kind::UNUSED));
-    let byte = |id: &u32| vocabulary.text(*id).as_bytes()[0];
-    let first = (0..=256usize)
-        .map(|value| sorted.partition_point(|id| usize::from(byte(id)) < value) as u32)
-        .collect();
-    let least = of_kind(Kind::NORMAL)
-        .iter()
-        .map(|&id| vocabulary.score(id))
+    let trie = |kind| {
+        let tokens = of_kind(kind).map(|id| (vocabulary.text(id).into(), id));
+        Trie::new(tokens.collect())
+    };
+    let normal = of_kind(Kind::NORMAL).filter(|&id| !vocabulary.text(id).is_empty());
+    let least = normal
+        .map(|id| vocabulary.score(id))
         .fold(f32::MAX, f32::min);
     Ok(Box::new(Unigram {
-        sorted,
-        first,
-        protected: of_kind(Kind::USER_DEFINED),
+        tokens: trie(Kind::NORMAL.with(Kind::USER_DEFINED).with(Kind::UNUSED)),
+        protected: trie(Kind::USER_DEFINED),
         characters: CharacterMap::new(&definition.character_map)?,
         unknown: settings.roles.unknown.unwrap_or(NONE),
         unknown_score: f64::from(least) - UNKNOWN_PENALTY,
@@ -68,38 +65,14 @@ struct Best {
     score: f64,
 }
 
-/// The part of a sorted list whose texts go on with `byte` at `depth`.
-fn narrow<'a>(vocabulary: &Vocabulary, list: &'a [u32], depth: usize, byte: u8) -> &'a [u32] {
-    let at = |id: u32| vocabulary.text(id).as_bytes().get(depth).copied();
-    let start = list.partition_point(|&id| at(id) < Some(byte));
-    let end = start + list[start..].partition_point(|&id| at(id) == Some(byte));
-    &list[start..end]
-}
-
 impl Unigram {
-    /// How many bytes of `text` are the beginning of some user-defined token.
-    fn protected(&self, vocabulary: &Vocabulary, text: &[u8]) -> usize {
-        let mut list = self.protected.as_slice();
-        for (depth, &byte) in text.iter().enumerate() {
-            list = narrow(vocabulary, list, depth, byte);
-            if list.is_empty() {
-                return depth;
-            }
-        }
-        text.len()
-    }
-
-    fn normalize(&self, vocabulary: &Vocabulary, text: &str) -> Vec<u8> {
+    fn normalize(&self, text: &str) -> Vec<u8> {
         let bytes = text.as_bytes();
         let mut out = Vec::with_capacity(bytes.len() * 3 / 2 + SPACE.len());
         let (mut prefixed, mut in_word, mut at) = (false, false, 0);
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let protected = if self.protected.is_empty() {
-                0
-            } else {
-                self.protected(vocabulary, rest)
-            };
+            let protected = self.protected.begun(rest);
             let (length, piece) = if protected > 0 {
                 (protected, &rest[..protected])
             } else {
@@ -140,7 +113,7 @@ impl Algorithm for Unigram {
         _after_special: bool,
         out: &mut Vec<u32>,
     ) {
-        let text = self.normalize(vocabulary, text);
+        let text = self.normalize(text);
         if text.is_empty() {
             return;
         }
@@ -161,31 +134,21 @@ impl Algorithm for Unigram {
                 _ => 4,
             };
             let next = (start + width).min(text.len());
-            let byte = usize::from(text[start]);
-            let mut list = &self.sorted[self.first[byte] as usize..self.first[byte + 1] as usize];
-            let (mut end, mut whole_character) = (start + 1, false);
-            while let Some(&id) = list.first() {
-                // The shortest text of the list comes first.
-                if vocabulary.text(id).len() == end - start {
-                    whole_character |= end == next;
-                    let user_defined = vocabulary.kind(id).is(Kind::USER_DEFINED);
-                    let score = so_far
-                        + if user_defined {
-                            0.0
-                        } else {
-                            f64::from(vocabulary.score(id))
-                        };
-                    if score > best[end].score {
-                        best[end] = Best {
-                            token: id,
-                            from: start,
-                            score,
-                        };
-                    }
+            let mut whole_character = false;
+            for (length, token) in self.tokens.prefixes(&text[start..]) {
+                let end = start + length;
+                whole_character |= end == next;
+                let score = match vocabulary.kind(token).is(Kind::USER_DEFINED) {
+                    true => so_far,
+                    false => so_far + f64::from(vocabulary.score(token)),
+                };
+                if score > best[end].score {
+                    best[end] = Best {
+                        token,
+                        from: start,
+                        score,
+                    };
                 }
-                let Some(&byte) = text.get(end) else { break };
-                list = narrow(vocabulary, list, end - start, byte);
-                end += 1;
             }
             if !whole_character && so_far + self.unknown_score > best[next].score {
                 best[next] = Best {
