@@ -453,6 +453,9 @@ impl Runner {
                 .reserve(share.slot, first..first + n, share.certain)?;
         }
         let Batch { all, .. } = &self.batch;
+        if all.rows.is_empty() {
+            return Ok(());
+        }
         self.work.turn_to(&all.rows);
         let mut pass = self.work.pass(&model.gguf, compute, &all.runs, &all.rows);
         let is_stopped = || stop.is_some_and(StopHandle::is_set);

@@ -286,6 +286,28 @@ pub fn logits_in_company(model: &Arc<Model>, tokens: &[u32], options: &ContextOp
 }
 
 #[test]
+fn a_pass_of_nothing_gives_nothing() {
+    for fixture in Fixture::of_each_kind() {
+        let model = Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap();
+        let mut engine = Engine::new(&model, &options(), 2).unwrap();
+        let [sequence, other] = [(); 2].map(|()| engine.open().unwrap());
+        assert!(engine.pass(&[]).unwrap().is_empty());
+        engine.feed(sequence, &[1, 2], Logits::None).unwrap();
+        let nothing = [sequence, other].map(|sequence| Feed {
+            sequence,
+            input: Input::Tokens(&[]),
+            want: Logits::All,
+        });
+        assert!(
+            engine.pass(&nothing).unwrap().is_empty(),
+            "{}",
+            fixture.name
+        );
+        assert_eq!(engine.tokens(sequence), [1, 2]);
+    }
+}
+
+#[test]
 fn a_stop_ends_a_pass_and_leaves_the_sequence_as_it_was() {
     for fixture in Fixture::of_each_kind() {
         let model = Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap();
