@@ -263,8 +263,12 @@ impl Job<'_> {
             let Some(slab) = worker.slab.fill(ready, tile, &weights, &strip) else {
                 return;
             };
+            if strip.rows() == rows {
+                return tile.run(&slab, &x, &mut strip);
+            }
+            // Rows that the matrix does not have are left out.
             let results = worker.results.of(self.n * rows);
-            tile.run(&slab, &x, results);
+            tile.run(&slab, &x, &mut Strip::all(results, rows));
             for (column, results) in results.chunks_exact(rows).enumerate() {
                 let rows = strip.rows();
                 strip.column(column).copy_from_slice(&results[..rows]);

@@ -235,7 +235,32 @@ pub(crate) struct Tile {
     /// From codes row by row to the order of `run`, one unit.
     pub pack: unsafe fn(from: &SlabRows<'_>, unit: usize, to: &mut SlabBuffers<'_>),
     /// Multiplies: `out` gets `rows` results for each column.
-    pub run: unsafe fn(slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut [f32]),
+    pub run: unsafe fn(slab: &Slab<'_>, x: &TileColumns<'_>, out: TileOut),
+}
+
+/// Where a tile's results go: those of a column in a run, columns `stride` apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TileOut {
+    /// The first result of the first column.
+    pub at: *mut f32,
+    /// From a column to the next.
+    pub stride: usize,
+}
+
+impl TileOut {
+    /// From this column on.
+    ///
+    /// # Safety
+    /// There must be such a column.
+    #[inline(always)]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    pub unsafe fn from(self, column: usize) -> TileOut {
+        TileOut {
+            // SAFETY: the caller's promise.
+            at: unsafe { self.at.add(column * self.stride) },
+            ..self
+        }
+    }
 }
 
 /// How a tile reads the 8-bit activations of a run of 32.

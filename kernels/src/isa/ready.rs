@@ -4,8 +4,9 @@ use super::float::Floats;
 use super::scalar::SCALAR;
 use super::{
     Columns, Isa, RUN, Ready, Rounded, Slab, SlabBuffers, SlabRows, Tile, TileColumns, TileOrder,
-    UNIT, UNIT_GROUPS, Unpacked,
+    TileOut, UNIT, UNIT_GROUPS, Unpacked,
 };
+use crate::pool::Strip;
 use crate::quant::{Codes, QuantType};
 
 impl Ready {
@@ -148,14 +149,15 @@ impl ReadyTile {
     }
 
     /// Multiplies a slab with columns of its length: `out` gets a run of `rows` results for each.
-    pub fn run(self, slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut [f32]) {
+    pub fn run(self, slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut Strip<'_>) {
         let others = [slab.start.len(), slab.scales.len(), slab.mins.len()];
         self.check(slab.length, slab.format, slab.codes.len(), others);
         assert!(x.order == self.0.order);
         assert!(x.words.len() == x.count * (slab.length / RUN) * x.order.words());
-        assert!(out.len() == x.count * self.0.rows && slab.length > 0);
-        // SAFETY: the CPU has the instructions; lengths were checked above.
-        unsafe { (self.0.run)(slab, x, out) }
+        assert!(out.rows() == self.0.rows && out.columns() == x.count && slab.length > 0);
+        let (at, stride) = out.places();
+        // SAFETY: the CPU has the instructions; lengths were checked above, and `out` is borrowed mutably.
+        unsafe { (self.0.run)(slab, x, TileOut { at, stride }) }
     }
 
     fn check(self, length: usize, format: &Codes, codes: usize, others: [usize; 3]) {

@@ -97,7 +97,7 @@ macro_rules! tile {
     ([$($name:literal $feature:tt),+], $tile:ident $rows:expr, $columns:expr, $order:expr, $pack:expr, $run:expr) => {
         mod $tile {
             use super::*;
-            use crate::isa::{Slab, SlabBuffers, SlabRows, Tile, TileColumns};
+            use crate::isa::{Slab, SlabBuffers, SlabRows, Tile, TileColumns, TileOut};
 
             pub const TILE: Tile = Tile {
                 rows: $rows,
@@ -114,7 +114,7 @@ macro_rules! tile {
             }
 
             $(#[target_feature(enable = $feature)])+
-            unsafe fn run(slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut [f32]) {
+            unsafe fn run(slab: &Slab<'_>, x: &TileColumns<'_>, out: TileOut) {
                 // SAFETY: these features are what it asks for; lengths are the caller's.
                 unsafe { $run(slab, x, out) }
             }

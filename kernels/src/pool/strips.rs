@@ -112,7 +112,30 @@ pub struct Strip<'a> {
     life: PhantomData<&'a mut [f32]>,
 }
 
-impl Strip<'_> {
+impl<'a> Strip<'a> {
+    /// All of an output that nobody else has: columns of `rows` values.
+    ///
+    /// # Panics
+    /// As [`Grid::new`], and if `out` is empty.
+    pub(crate) fn all(out: &'a mut [f32], rows: usize) -> Strip<'a> {
+        let grid = Grid::new(out, rows, 1);
+        assert!(grid.strips() > 0, "a strip of nothing");
+        Strip {
+            columns: grid.out.len() / rows,
+            base: grid.out.as_mut_ptr(),
+            stride: rows,
+            grid: 0,
+            first: 0,
+            rows,
+            life: PhantomData,
+        }
+    }
+
+    /// Where its values are, for kernels that write them column by column: the first one, and how far apart columns are.
+    pub(crate) fn places(&mut self) -> (*mut f32, usize) {
+        (self.base, self.stride)
+    }
+
     /// Which of the outputs.
     #[inline]
     pub fn grid(&self) -> usize {

@@ -8,8 +8,8 @@
 
 use super::multiply::{Sdot, Smmla, Widening, sdot_word, smmla, zeros};
 use crate::isa::{
-    RUN, RUN_ORDER, Slab, SlabBuffers, SlabRows, TileBlock, TileColumns, UNIT, UNIT_GROUPS, places,
-    units_with,
+    RUN, RUN_ORDER, Slab, SlabBuffers, SlabRows, TileBlock, TileColumns, TileOut, UNIT, UNIT_GROUPS,
+    places, units_with,
 };
 use std::arch::aarch64::*;
 
@@ -274,12 +274,12 @@ pub unsafe fn pack<T: Pairs>(from: &SlabRows<'_>, unit: usize, to: &mut SlabBuff
 /// # Safety
 /// The CPU must have `T`'s instructions; lengths as `ReadyTile::run` checks them.
 #[inline(always)]
-pub unsafe fn run<T: Pairs, const P: usize>(slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut [f32]) {
+pub unsafe fn run<T: Pairs, const P: usize>(slab: &Slab<'_>, x: &TileColumns<'_>, out: TileOut) {
     for (first, count, block) in x.blocks(2 * P, slab.length) {
         // SAFETY: the caller's promise: `T`'s instructions and lengths; the block is of `count` columns, at most 2 · P, and
         // `out` has a place for each of all columns.
         unsafe {
-            let out = out.as_mut_ptr().add(first * ROWS);
+            let out = out.from(first);
             match (count > 2, slab.format.group) {
                 (true, 16) => tile::<T, P, 16>(slab, block, count, out),
                 (true, _) => tile::<T, P, 32>(slab, block, count, out),
@@ -295,13 +295,13 @@ type Floats<const P: usize> = [[[float32x4_t; 2]; 2]; P];
 
 /// A slab times a block of `count` columns: `P` pairs, of which the last columns may be missing.
 /// # Safety
-/// The CPU must have `T`'s instructions; lengths as `ReadyTile::run` checks them, `out` is `count` times ROWS long.
+/// The CPU must have `T`'s instructions; lengths as `ReadyTile::run` checks them, `out` has `count` columns.
 #[inline(always)]
 unsafe fn tile<T: Pairs, const P: usize, const G: usize>(
     slab: &Slab<'_>,
     x: TileBlock,
     count: usize,
-    out: *mut f32,
+    out: TileOut,
 ) {
     let (last, groups) = (count - 1, RUN / G);
     // SAFETY: the caller's promise: `T`'s instructions; all runs of the slab and of `count` columns in order. A missing column
@@ -384,8 +384,9 @@ unsafe fn tile<T: Pairs, const P: usize, const G: usize>(
                 waiting[full] = acc;
             } else {
                 for (index, acc) in acc.as_flattened().iter().enumerate().take(count) {
-                    vst1q_f32(out.add(index * ROWS), acc[0]);
-                    vst1q_f32(out.add(index * ROWS + 4), acc[1]);
+                    let out = out.from(index).at;
+                    vst1q_f32(out, acc[0]);
+                    vst1q_f32(out.add(4), acc[1]);
                 }
             }
         }

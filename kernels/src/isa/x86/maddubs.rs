@@ -8,7 +8,8 @@
 
 use super::pack;
 use crate::isa::{
-    RUN, RUN_ORDER, Slab, SlabBuffers, SlabRows, TileBlock, TileColumns, TileOrder, units_with,
+    RUN, RUN_ORDER, Slab, SlabBuffers, SlabRows, TileBlock, TileColumns, TileOrder, TileOut,
+    units_with,
 };
 use crate::quant::Codes;
 use std::arch::x86_64::*;
@@ -62,7 +63,7 @@ pub unsafe fn pack(from: &SlabRows<'_>, unit: usize, to: &mut SlabBuffers<'_>) {
 /// # Safety
 /// The CPU must have AVX2 and FMA; lengths as `ReadyTile::run` checks them.
 #[inline(always)]
-pub unsafe fn run(slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut [f32]) {
+pub unsafe fn run(slab: &Slab<'_>, x: &TileColumns<'_>, out: TileOut) {
     // SAFETY: the callers'.
     unsafe {
         match (slab.format.group, steps(width(slab.format))) {
@@ -79,12 +80,12 @@ pub unsafe fn run(slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut [f32]) {
 unsafe fn columns<const G: usize, const S: usize>(
     slab: &Slab<'_>,
     x: &TileColumns<'_>,
-    out: &mut [f32],
+    out: TileOut,
 ) {
     for (first, count, block) in x.blocks(COLUMNS, slab.length) {
         // SAFETY: the block is of this many columns, `out` has a place for each of all columns.
         unsafe {
-            let out = out.as_mut_ptr().add(first * ROWS);
+            let out = out.from(first);
             match count {
                 1 => tile::<1, G, S>(slab, block, out),
                 2 => tile::<2, G, S>(slab, block, out),
@@ -100,7 +101,7 @@ unsafe fn columns<const G: usize, const S: usize>(
 unsafe fn tile<const C: usize, const G: usize, const S: usize>(
     slab: &Slab<'_>,
     x: TileBlock,
-    out: *mut f32,
+    out: TileOut,
 ) {
     let groups = RUN / G;
     let bias = -slab.format.range.0;
@@ -175,7 +176,7 @@ unsafe fn tile<const C: usize, const G: usize, const S: usize>(
                 waiting[full].write(acc);
             } else {
                 for (c, acc) in acc.iter().enumerate() {
-                    let out = out.add(c * ROWS);
+                    let out = out.from(c).at;
                     _mm256_storeu_ps(out, acc[0]);
                     _mm256_storeu_ps(out.add(8), acc[1]);
                 }

@@ -8,8 +8,8 @@
 
 use super::pack;
 use crate::isa::{
-    RUN, RUN_ORDER, Slab, SlabBuffers, SlabRows, TileBlock, TileColumns, TileOrder, places,
-    units_with,
+    RUN, RUN_ORDER, Slab, SlabBuffers, SlabRows, TileBlock, TileColumns, TileOrder, TileOut,
+    places, units_with,
 };
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
@@ -304,7 +304,7 @@ pub unsafe fn pack_wide(from: &SlabRows<'_>, unit: usize, to: &mut SlabBuffers<'
 /// # Safety
 /// The CPU must have `V`'s instructions; lengths as `ReadyTile::run` checks them.
 #[inline(always)]
-pub unsafe fn run<V: Lanes, const C: usize>(slab: &Slab<'_>, x: &TileColumns<'_>, out: &mut [f32]) {
+pub unsafe fn run<V: Lanes, const C: usize>(slab: &Slab<'_>, x: &TileColumns<'_>, out: TileOut) {
     // SAFETY: the callers'.
     unsafe {
         match (slab.format.group, slab.format.has_mins) {
@@ -320,12 +320,12 @@ pub unsafe fn run<V: Lanes, const C: usize>(slab: &Slab<'_>, x: &TileColumns<'_>
 unsafe fn columns<V: Lanes, const C: usize, const G: usize, const MINS: bool>(
     slab: &Slab<'_>,
     x: &TileColumns<'_>,
-    out: &mut [f32],
+    out: TileOut,
 ) {
     for (first, count, block) in x.blocks(C, slab.length) {
         // SAFETY: the block is of this many columns, `out` has a place for each of all columns.
         unsafe {
-            let out = out.as_mut_ptr().add(first * slab_rows::<V>());
+            let out = out.from(first);
             match count {
                 1 => tile::<V, 1, G, MINS>(slab, block, out),
                 2 => tile::<V, 2, G, MINS>(slab, block, out),
@@ -347,7 +347,7 @@ type Sums<V, const C: usize> = [[<V as Lanes>::F; 2]; C];
 unsafe fn tile<V: Lanes, const C: usize, const G: usize, const MINS: bool>(
     slab: &Slab<'_>,
     x: TileBlock,
-    out: *mut f32,
+    out: TileOut,
 ) {
     let (rows, lanes, groups) = (slab_rows::<V>(), V::LANES, RUN / G);
     // SAFETY: all runs of the slab and of the columns in order, which the slices hold.
@@ -431,7 +431,7 @@ unsafe fn tile<V: Lanes, const C: usize, const G: usize, const MINS: bool>(
                 waiting[full].write(acc);
             } else {
                 for (c, acc) in acc.iter().enumerate() {
-                    let out = out.add(c * rows);
+                    let out = out.from(c).at;
                     V::store_floats(acc[0], out);
                     V::store_floats(acc[1], out.add(lanes));
                 }
