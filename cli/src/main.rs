@@ -2,13 +2,15 @@
 //!
 //! Each command is one file in `commands/` and one line in [`Command`]. Results go to standard output, everything else
 //! to standard error (`diagnostics`). Models are found or downloaded by `source` and `fetch`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod cache;
 mod catalogue;
 mod commands;
 mod diagnostics;
 mod elsewhere;
+#[cfg(unix)]
+mod fault;
 mod fetch;
 mod filename;
 mod input;
@@ -99,6 +101,8 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    fault::watch();
     let mut command = options::with_negative_numbers(Cli::command());
     let parsed = command
         .try_get_matches_from_mut(std::env::args_os())

@@ -27,11 +27,10 @@
 
 mod cursor;
 mod error;
-#[cfg(unix)]
-mod fault;
 mod file;
 mod header;
 mod index;
+mod maps;
 mod metadata;
 mod source;
 mod split;
@@ -42,6 +41,7 @@ mod writer;
 
 pub use error::{Error, ErrorKind, KeyError, Kind, Place};
 pub use file::{Endianness, Gguf};
+pub use maps::file_mapped_at;
 pub use metadata::Metadata;
 pub use source::Access;
 pub use tensor::TensorInfo;

@@ -39,9 +39,8 @@ enum Bytes {
 
 #[derive(Debug)]
 struct Mapped {
-    // Dropped first: the range is no longer watched when it is unmapped.
-    #[cfg(unix)]
-    _guard: crate::fault::Guard,
+    // Dropped first: the range is no longer known when it is unmapped.
+    _guard: crate::maps::Guard,
     map: memmap2::Mmap,
     file: File,
     stamp: Stamp,
@@ -195,16 +194,11 @@ impl Source {
 }
 
 impl Mapped {
-    #[cfg_attr(
-        not(unix),
-        expect(unused_variables, reason = "the path is for the guard's message")
-    )]
     fn new(file: File, path: &Path) -> io::Result<Mapped> {
         let stamp = Stamp::of(&file)?;
         let map = map(&file)?;
         Ok(Mapped {
-            #[cfg(unix)]
-            _guard: crate::fault::Guard::new(&map, path),
+            _guard: crate::maps::Guard::new(&map, path),
             map,
             file,
             stamp,
@@ -215,7 +209,7 @@ impl Mapped {
 #[allow(unsafe_code)]
 fn map(file: &File) -> io::Result<memmap2::Mmap> {
     // SAFETY: the map is private to this process's reading and only seen as `&[u8]`. Another process can still change
-    // or cut the file under it. A cut ends the process with a message (see `fault`). A change gives other bytes; all
+    // or cut the file under it. A cut raises a signal at the next read (see `maps`), never other values. A change gives other bytes; all
     // that the header says was checked and copied, and tensor data are numbers of which every bit pattern is valid.
     unsafe { memmap2::Mmap::map(file) }
 }

@@ -8,8 +8,8 @@
 
 use super::multiply::{Sdot, Smmla, Widening, sdot_word, smmla, zeros};
 use crate::isa::{
-    RUN, RUN_ORDER, Slab, SlabBuffers, SlabRows, TileBlock, TileColumns, TileOut, UNIT, UNIT_GROUPS,
-    places, units_with,
+    RUN, RUN_ORDER, Slab, SlabBuffers, SlabRows, TileBlock, TileColumns, TileOut, UNIT,
+    UNIT_GROUPS, places, units_with,
 };
 use std::arch::aarch64::*;
 
