@@ -1,9 +1,10 @@
 //! Embeddings: a vector for each text, or for each of its tokens, out of an encoder or out of a decoder's hidden states.
-//! Texts that an encoder sees whole go through it several at a time; their vectors are the same bits as one by one.
+//! Texts go through a model several at a time where that fits; their vectors are the same bits as one by one.
 //! Flows in: token ids of texts. Flows out: [`Embedding`]s.
 
 use std::sync::Arc;
 
+use gristmill_kernels::isa::float::Floats;
 use gristmill_kernels::ops;
 use gristmill_kernels::{Compute, ComputeOptions};
 
@@ -12,9 +13,9 @@ use crate::error::Error;
 use crate::layers::{Batch, Buffers, Pass, Pool, Pooling, Workspace};
 use crate::memory::{self, MemoryPlan};
 use crate::model::Model;
-use crate::options::ContextOptions;
+use crate::options::{ContextOptions, Logits};
 use crate::runner::{Runner, room};
-use crate::sequence::SequenceId;
+use crate::sequence::{Feed, SequenceId};
 use crate::stop::StopHandle;
 
 /// What is made of hidden states.
@@ -60,9 +61,23 @@ pub struct Embedder {
 enum State {
     /// Positions see what is before and behind them: nothing outlives a pass.
     Whole(Box<Whole>),
-    /// They see what is before them: a sequence, which each text begins anew.
-    Causal(Box<Runner>, SequenceId),
+    /// They see what is before them: each text begins a sequence anew.
+    Causal {
+        /// For one text, of any length.
+        long: Box<Sequences>,
+        /// For several that fit in one pass, if there is memory for them.
+        short: Option<Box<Sequences>>,
+    },
 }
+
+/// Sequences of a decoder.
+struct Sequences {
+    runner: Runner,
+    ids: Vec<SequenceId>,
+}
+
+/// Texts that go through a decoder together at most: each takes a page of the cache at least.
+const TOGETHER: usize = 8;
 
 /// What a pass of whole texts works with.
 struct Whole {
@@ -120,10 +135,29 @@ impl Embedder {
             if !plan.fits() {
                 return Err(Error::Memory(Box::new(plan)));
             }
-            let positions = plan.context_length;
-            let mut runner = Runner::new(model, options, 1, positions)?;
-            let sequence = runner.open()?;
-            (State::Causal(Box::new(runner), sequence), positions)
+            let limit = plan.context_length;
+            let short = ContextOptions {
+                context_length: Some(options.batch.min(limit)),
+                ..options.clone()
+            };
+            let mut both = model.memory_of(&short, TOGETHER);
+            both.cache = both.cache.saturating_add(plan.cache);
+            both.scratch = both.scratch.saturating_add(plan.scratch);
+            let sequences = |options, count, length| -> Result<_, Error> {
+                let mut runner = Runner::new(model, options, count, length)?;
+                let ids = (0..count)
+                    .map(|_| runner.open())
+                    .collect::<Result<_, _>>()?;
+                Ok(Box::new(Sequences { runner, ids }))
+            };
+            let state = State::Causal {
+                long: sequences(options, 1, limit)?,
+                short: match both.fits() {
+                    true => Some(sequences(&short, TOGETHER, both.context_length)?),
+                    false => None,
+                },
+            };
+            (state, limit)
         } else {
             decoder.check_whole()?;
             let trained = model.trained_context();
@@ -201,13 +235,20 @@ impl Embedder {
 
     /// How many of the texts go through the model in the next pass.
     fn together<T: AsRef<[u32]>>(&self, texts: &[T]) -> usize {
-        let State::Whole(whole) = &self.state else {
-            return 1;
+        let (texts, batch) = match &self.state {
+            State::Whole(whole) => (texts, whole.batch),
+            State::Causal { short: None, .. } => return 1,
+            State::Causal {
+                short: Some(short), ..
+            } => (
+                &texts[..texts.len().min(short.ids.len())],
+                short.runner.rows(),
+            ),
         };
         let mut tokens = 0;
         let fitting = texts.iter().take_while(|ids| {
             tokens += ids.as_ref().len();
-            tokens <= whole.batch
+            tokens <= batch
         });
         fitting.count().max(1)
     }
@@ -220,27 +261,15 @@ impl Embedder {
             state,
             ..
         } = self;
-        let (width, head) = (model.decoder.width(), &model.decoder.head.pooling);
-        let reads = head.reads(self.pooling);
-        match state {
-            State::Whole(whole) => whole.pooled(model, compute, reads, texts),
-            State::Causal(runner, sequence) => {
-                let mut all = Vec::new();
-                for ids in texts.iter().map(AsRef::as_ref) {
-                    let mut pool = Pool::new(reads, width);
-                    let from = match reads {
-                        Pooling::Last => ids.len() - 1,
-                        _ => 0,
-                    };
-                    let sink = |compute: &mut Compute, hidden: &[f32]| {
-                        pool.add(compute.floats(), hidden);
-                    };
-                    runner.reset(*sequence)?;
-                    let what = (*sequence, ids.into(), from);
-                    runner.feed_hidden(model, compute, what, &StopHandle::default(), sink)?;
-                    all.extend(pool.finish(compute.floats()));
-                }
-                Ok(all)
+        let reads = model.decoder.head.pooling.reads(self.pooling);
+        match (state, texts) {
+            (State::Whole(whole), texts) => whole.pooled(model, compute, reads, texts),
+            (State::Causal { long, .. }, [text]) => {
+                long.pooled_alone(model, compute, reads, text.as_ref())
+            }
+            (State::Causal { long, short }, texts) => {
+                let sequences = short.as_mut().unwrap_or(long);
+                sequences.pooled(model, compute, reads, texts)
             }
         }
     }
@@ -290,6 +319,84 @@ impl Embedder {
     }
 }
 
+/// The hidden states of texts, each joined to one row or, without pooling, left as they are. `lengths`: rows of each.
+fn pool(
+    with: Floats,
+    reads: Pooling,
+    width: usize,
+    hidden: &[f32],
+    lengths: impl Iterator<Item = usize>,
+) -> Vec<f32> {
+    let mut hidden = hidden.chunks_exact(width);
+    let mut pooled = Vec::new();
+    for length in lengths {
+        let mut pool = Pool::new(reads, width);
+        hidden
+            .by_ref()
+            .take(length)
+            .for_each(|row| pool.add(with, row));
+        pooled.extend(pool.finish(with));
+    }
+    pooled
+}
+
+impl Sequences {
+    /// A text of any length.
+    fn pooled_alone(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        reads: Pooling,
+        text: &[u32],
+    ) -> Result<Vec<f32>, Error> {
+        let mut pool = Pool::new(reads, model.decoder.width());
+        let sink = |compute: &mut Compute, hidden: &[f32]| pool.add(compute.floats(), hidden);
+        let from = wanted(reads).first(text.len());
+        self.runner.reset(self.ids[0])?;
+        let what = (self.ids[0], text.into(), from);
+        self.runner
+            .feed_hidden(model, compute, what, &StopHandle::default(), sink)?;
+        Ok(pool.finish(compute.floats()))
+    }
+
+    /// All texts in one pass.
+    fn pooled<T: AsRef<[u32]>>(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        reads: Pooling,
+        texts: &[T],
+    ) -> Result<Vec<f32>, Error> {
+        let want = wanted(reads);
+        let mut feeds = Vec::with_capacity(texts.len());
+        for (&sequence, ids) in self.ids.iter().zip(texts) {
+            self.runner.reset(sequence)?;
+            feeds.push(Feed {
+                sequence,
+                input: ids.as_ref().into(),
+                want,
+            });
+        }
+        let hidden = self
+            .runner
+            .pass_hidden(model, compute, &feeds, &StopHandle::default())?;
+        let lengths = texts.iter().map(|ids| match want {
+            Logits::Last => 1,
+            _ => ids.as_ref().len(),
+        });
+        let width = model.decoder.width();
+        Ok(pool(compute.floats(), reads, width, hidden, lengths))
+    }
+}
+
+/// Of which tokens a pooling reads the hidden states.
+fn wanted(reads: Pooling) -> Logits {
+    match reads {
+        Pooling::Last => Logits::Last,
+        _ => Logits::All,
+    }
+}
+
 impl Whole {
     /// All texts in one pass.
     fn pooled<T: AsRef<[u32]>>(
@@ -313,18 +420,9 @@ impl Whole {
         let never = || false;
         decoder.forward(&mut pass, &self.texts, &mut self.buffers, &never);
         let hidden = decoder.hidden(&pass, &mut self.buffers, 0);
-        let with = compute.floats();
-        let mut hidden = hidden.chunks_exact(decoder.width());
-        let mut pooled = Vec::new();
-        for length in all.runs.iter().map(|run| run.n) {
-            let mut pool = Pool::new(reads, decoder.width());
-            hidden
-                .by_ref()
-                .take(length)
-                .for_each(|row| pool.add(with, row));
-            pooled.extend(pool.finish(with));
-        }
-        Ok(pooled)
+        let lengths = all.runs.iter().map(|run| run.n);
+        let width = decoder.width();
+        Ok(pool(compute.floats(), reads, width, hidden, lengths))
     }
 
     /// Makes room for `rows` rows, unless there is not enough memory.

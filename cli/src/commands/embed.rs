@@ -22,7 +22,7 @@ Texts are arguments, or the lines of a file or of standard input. Each is tokeni
      token in a decoder. 'none' gives a vector for each token; 'rank' gives the scores of a reranker's classifier for a \
      query and a document in one text, spelled as that model wants them.
 
-Vectors have a length of 1 unless --no-normalize is given (scores are left as they are). Texts go through an encoder \
+Vectors have a length of 1 unless --no-normalize is given (scores are left as they are). Texts go through the model \
      several at a time, up to --batch tokens; the vectors are the same bits as one by one. The text that is longer than \
      what the model was trained for is named, and nothing is computed.
 

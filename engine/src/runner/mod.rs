@@ -226,6 +226,35 @@ impl Runner {
         feeds: &[Feed<'_>],
         stop: &StopHandle,
     ) -> Result<&[f32], Error> {
+        self.through(model, compute, feeds, stop)?;
+        let wanted = 0..self.batch.wanted.rows.len();
+        let values = wanted.len() * model.vocab_size();
+        self.logits(model, compute, wanted, 0);
+        model.check_unchanged()?;
+        Ok(&self.logits[..values])
+    }
+
+    /// The same with hidden states behind the last norm in place of logits.
+    pub(crate) fn pass_hidden(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        feeds: &[Feed<'_>],
+        stop: &StopHandle,
+    ) -> Result<&[f32], Error> {
+        self.through(model, compute, feeds, stop)?;
+        model.check_unchanged()?;
+        Ok(self.hidden(model, compute))
+    }
+
+    /// One pass over tokens of one or several sequences, which they then hold.
+    fn through(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        feeds: &[Feed<'_>],
+        stop: &StopHandle,
+    ) -> Result<(), Error> {
         let width = self.width;
         let tokens: usize = feeds.iter().map(|feed| feed.input.len(width)).sum();
         if tokens > self.rows {
@@ -265,11 +294,7 @@ impl Runner {
             let fed = (feed.input, feed.input.len(width));
             self.text_mut(feed.sequence)?.extend(fed, keeps_rows);
         }
-        let wanted = 0..self.batch.wanted.rows.len();
-        let values = wanted.len() * model.vocab_size();
-        self.logits(model, compute, wanted, 0);
-        model.check_unchanged()?;
-        Ok(&self.logits[..values])
+        Ok(())
     }
 
     /// Feeds any number of tokens to one sequence, in passes of up to [`rows`](Self::rows), and calls `each` after each
@@ -373,11 +398,16 @@ impl Runner {
             if wanted == 0 {
                 return;
             }
-            let Selection { runs, rows } = &runner.batch.wanted;
-            let pass = runner.work.pass(&model.gguf, compute, runs, rows);
-            let hidden = model.decoder.hidden(&pass, &mut runner.buffers, 0);
-            sink(pass.compute, hidden);
+            let hidden = runner.hidden(model, compute);
+            sink(compute, hidden);
         })
+    }
+
+    /// Hidden states of the wanted rows of the last pass.
+    fn hidden(&mut self, model: &Model, compute: &mut Compute) -> &[f32] {
+        let Selection { runs, rows } = &self.batch.wanted;
+        let pass = self.work.pass(&model.gguf, compute, runs, rows);
+        model.decoder.hidden(&pass, &mut self.buffers, 0)
     }
 
     /// The logits after one of the tokens that were fed last, counted from the first one with logits.

@@ -127,11 +127,15 @@ fn texts_together_are_the_same_bits_as_alone() {
     let texts: Vec<Vec<u32>> = (1..=40u32)
         .map(|n| (0..n).map(|i| (i * 37 + n * 11) % 128).collect())
         .collect();
-    for name in [
-        "bert-mean",
-        "jina-bert-v2-code",
-        "modern-bert",
-        "nomic-bert-moe",
+    for (name, pooling) in [
+        ("bert-mean", None),
+        ("jina-bert-v2-code", None),
+        ("modern-bert", None),
+        ("nomic-bert-moe", None),
+        // Decoders read what comes last, if nothing else is said.
+        ("llama-gqa", None),
+        ("llama-gqa", Some(Pooling::None)),
+        ("lfm2-real", Some(Pooling::Mean)),
     ] {
         let bytes = Fixture::named(name).expand();
         for kind in ["Q8_0", "Q4_0", "Q4_1", "F16"] {
@@ -142,7 +146,11 @@ fn texts_together_are_the_same_bits_as_alone() {
                     batch,
                     ..common::exact(threads)
                 };
-                embed(&mut model.embedder(&options, AS_THEY_ARE).unwrap(), &texts)
+                let how = EmbedOptions {
+                    pooling,
+                    ..AS_THEY_ARE
+                };
+                embed(&mut model.embedder(&options, how).unwrap(), &texts)
             };
             let alone = of(1, 1);
             for (threads, batch) in [(1, 50), (2, 300), (3, 1000)] {
