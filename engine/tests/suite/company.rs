@@ -307,25 +307,56 @@ fn a_pass_of_nothing_gives_nothing() {
     }
 }
 
+/// At every place where a pass of two sequences looks for a stop: both are as they were, and the next pass gives the bits
+/// that it would have given.
 #[test]
-fn a_stop_ends_a_pass_and_leaves_the_sequence_as_it_was() {
+fn a_stop_ends_a_pass_anywhere_and_leaves_sequences_as_they_were() {
     for fixture in Fixture::of_each_kind() {
-        let model = Model::from_gguf(Gguf::from_bytes(fixture.expand()).unwrap()).unwrap();
+        let gguf = Gguf::from_bytes(fixture.expand()).unwrap();
+        let metadata = gguf.metadata();
+        let key = metadata.string("general.architecture").unwrap().to_owned() + ".block_count";
+        let layers = metadata.u64(&key).unwrap() as usize;
+        let model = Model::from_gguf(gguf).unwrap();
         let tokens = fixture.tokens();
         let mut context = model.context(&options()).unwrap();
         let whole = common::logits(&mut context, &tokens, Feeding::Batch);
-        let mut engine = Engine::new(&model, &options(), 1).unwrap();
-        let id = engine.open().unwrap();
-        let (head, tail) = tokens.split_at(tokens.len() / 2);
-        engine.feed(id, head, Logits::None).unwrap();
-        engine.stop_handle().stop();
-        assert!(matches!(
-            engine.feed(id, tail, Logits::All),
-            Err(Error::Stopped)
-        ));
-        assert_eq!(engine.tokens(id), head);
-        let rest = engine.feed(id, tail, Logits::All).unwrap();
-        let want = &whole[head.len() * model.vocab_size()..];
-        assert!(common::same_bits(rest, want), "{}", fixture.name);
+        let mut engine = Engine::new(&model, &options(), 2).unwrap();
+        let ids = [engine.open().unwrap(), engine.open().unwrap()];
+        let halves = [tokens.len() / 2, tokens.len() / 3];
+        let feeds = [0, 1].map(|number| Feed {
+            sequence: ids[number],
+            input: Input::Tokens(&tokens[halves[number]..][..10]),
+            want: Logits::All,
+        });
+        let row = model.vocab_size();
+        let want = halves.map(|half| &whole[half * row..][..10 * row]).concat();
+        for look in 1.. {
+            for (id, half) in ids.into_iter().zip(halves) {
+                engine.reset(id).unwrap();
+                engine.feed(id, &tokens[..half], Logits::None).unwrap();
+            }
+            engine.stop_handle().stop_at(look);
+            let stopped = match engine.pass(&feeds) {
+                Err(Error::Stopped) => true,
+                Ok(logits) => {
+                    assert!(common::same_bits(logits, &want), "{}", fixture.name);
+                    false
+                }
+                Err(error) => panic!("{}: {error}", fixture.name),
+            };
+            if !stopped {
+                assert!(look > layers, "{}: {look} looks", fixture.name);
+                break;
+            }
+            for (id, half) in ids.into_iter().zip(halves) {
+                assert_eq!(engine.tokens(id), &tokens[..half]);
+            }
+            let logits = engine.pass(&feeds).unwrap();
+            assert!(
+                common::same_bits(logits, &want),
+                "{} after look {look}",
+                fixture.name
+            );
+        }
     }
 }
