@@ -1,5 +1,6 @@
 //! Work on the columns of a state: all tokens in a few vectors of columns, then the next few.
 
+use super::{Head, Output};
 use crate::isa::float::{Floats, Kernel, Simd};
 
 /// How much of a row `N` vectors from `at` take; the rest of it, if they are not `WHOLE`.
@@ -77,6 +78,14 @@ pub fn store<S: Simd, const N: usize, const WHOLE: bool>(
     }
 }
 
+/// One head's work in a call: `x` is what goes in.
+pub struct Work<'a, 'o, X> {
+    pub head: Head,
+    pub x: X,
+    pub state: &'a mut [f32],
+    pub out: &'a mut (dyn Output + 'o),
+}
+
 /// Work on columns that are independent of each other.
 pub trait Columns {
     /// All tokens, in `N` vectors of columns from `at`, or (`N` is 1 then) in the columns that are left from there and
@@ -119,6 +128,18 @@ impl<W: Columns> Kernel for All<'_, W> {
 /// Does the work in all of `width` columns with these instructions.
 pub fn in_all_columns(with: Floats, width: usize, work: &mut impl Columns) {
     with.run(All { width, work });
+}
+
+/// Does a head's work.
+///
+/// # Panics
+/// If the state and the output don't have the head's shape.
+pub fn in_head<'a, 'o, X>(with: Floats, mut work: Work<'a, 'o, X>)
+where
+    Work<'a, 'o, X>: Columns,
+{
+    work.head.check(work.state, work.out);
+    in_all_columns(with, work.head.values, &mut work);
 }
 
 /// `S = decay S + k ⊗ v`, and then `Sᵀ q`, in the columns from `at`. Row `i` of the state fades by `decay.0[i * decay.1]`.

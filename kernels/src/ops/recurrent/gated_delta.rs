@@ -1,7 +1,7 @@
 //! The gated delta rule: Gated DeltaNet (arXiv:2412.06464; Qwen3-Next), where a token has one decay, and Kimi Delta
 //! Attention (arXiv:2510.26692), where each key channel has its own.
 
-use super::columns::{Columns, advance, get, in_all_columns, load, span, store};
+use super::columns::{Columns, Work, advance, get, in_head, load, span, store};
 use super::{Decay, Head, Output, row};
 use crate::isa::float::{Floats, Rows, Simd};
 
@@ -22,14 +22,7 @@ pub struct Delta<'a> {
     pub scale: f32,
 }
 
-struct Work<'a, 'o> {
-    head: Head,
-    x: Delta<'a>,
-    state: &'a mut [f32],
-    out: &'a mut (dyn Output + 'o),
-}
-
-impl Columns for Work<'_, '_> {
+impl Columns for Work<'_, '_, Delta<'_>> {
     #[inline(always)]
     fn columns<S: Simd, const N: usize, const WHOLE: bool>(&mut self, s: S, at: usize) {
         let (x, keys, values) = (&self.x, self.head.keys, self.head.values);
@@ -75,25 +68,26 @@ pub fn gated_delta(
     state: &mut [f32],
     out: &mut dyn Output,
 ) {
-    head.check(state, out);
     x.q.check(head.tokens, head.keys);
     x.k.check(head.tokens, head.keys);
     x.v.check(head.tokens, head.values);
     x.decay.check(head.tokens, head.keys);
     x.beta.check(head.tokens, 1);
-    let mut work = Work {
-        head,
-        x,
-        state,
-        out,
-    };
-    in_all_columns(with, head.values, &mut work);
+    in_head(
+        with,
+        Work {
+            head,
+            x,
+            state,
+            out,
+        },
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::recurrent::tests::{HEADS, Values, check};
+    use crate::ops::recurrent::tests::{HEADS, Values, check_head};
 
     #[test]
     fn agrees_with_f64() {
@@ -106,8 +100,8 @@ mod tests {
             let per_token = Values::positive(5, 1);
             let beta = Values::positive(6, 1);
             for kimi in [false, true] {
-                check(
-                    (values, keys * values),
+                check_head(
+                    (keys, values),
                     |state, token, out| {
                         for j in 0..values {
                             let mut error = v.get(token, j);
@@ -127,8 +121,7 @@ mod tests {
                             }
                         }
                     },
-                    |with, tokens, state, out| {
-                        let first = tokens.start;
+                    |with, head, first, state, out| {
                         let x = Delta {
                             q: q.from(first),
                             k: k.from(first),
@@ -140,12 +133,6 @@ mod tests {
                             },
                             beta: beta.from(first),
                             scale,
-                        };
-                        let tokens = tokens.len();
-                        let head = Head {
-                            tokens,
-                            keys,
-                            values,
                         };
                         gated_delta(with, head, x, state, out);
                     },

@@ -1,7 +1,7 @@
 //! Linear attention with a decay: lightning attention (MiniMax-01, arXiv:2501.08313), retention (arXiv:2307.08621), gated
 //! linear attention (arXiv:2312.06635).
 
-use super::columns::{Columns, advance, in_all_columns, load, store};
+use super::columns::{Columns, Work, advance, in_head, load, store};
 use super::{Decay, Head, Output, row};
 use crate::isa::float::{Floats, Rows, Simd};
 
@@ -18,14 +18,7 @@ pub struct Linear<'a> {
     pub decay: Decay<'a>,
 }
 
-struct Work<'a, 'o> {
-    head: Head,
-    x: Linear<'a>,
-    state: &'a mut [f32],
-    out: &'a mut (dyn Output + 'o),
-}
-
-impl Columns for Work<'_, '_> {
+impl Columns for Work<'_, '_, Linear<'_>> {
     #[inline(always)]
     fn columns<S: Simd, const N: usize, const WHOLE: bool>(&mut self, s: S, at: usize) {
         let (x, keys, values) = (&self.x, self.head.keys, self.head.values);
@@ -56,24 +49,25 @@ pub fn linear_attention(
     state: &mut [f32],
     out: &mut dyn Output,
 ) {
-    head.check(state, out);
     x.q.check(head.tokens, head.keys);
     x.k.check(head.tokens, head.keys);
     x.v.check(head.tokens, head.values);
     x.decay.check(head.tokens, head.keys);
-    let mut work = Work {
-        head,
-        x,
-        state,
-        out,
-    };
-    in_all_columns(with, head.values, &mut work);
+    in_head(
+        with,
+        Work {
+            head,
+            x,
+            state,
+            out,
+        },
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::recurrent::tests::{HEADS, Values, check};
+    use crate::ops::recurrent::tests::{HEADS, Values, check_head};
 
     #[test]
     fn agrees_with_f64() {
@@ -83,8 +77,8 @@ mod tests {
             let per_key = Values::positive(4, keys);
             let per_token = Values::positive(5, 1);
             for kind in 0..3 {
-                check(
-                    (values, keys * values),
+                check_head(
+                    (keys, values),
                     |state, token, out| {
                         for i in 0..keys {
                             let decay = match kind {
@@ -99,8 +93,7 @@ mod tests {
                             }
                         }
                     },
-                    |with, tokens, state, out| {
-                        let first = tokens.start;
+                    |with, head, first, state, out| {
                         let x = Linear {
                             q: q.from(first),
                             k: k.from(first),
@@ -110,12 +103,6 @@ mod tests {
                                 1 => Decay::PerToken(per_token.from(first)),
                                 _ => Decay::PerKey(per_key.from(first)),
                             },
-                        };
-                        let tokens = tokens.len();
-                        let head = Head {
-                            tokens,
-                            keys,
-                            values,
                         };
                         linear_attention(with, head, x, state, out);
                     },

@@ -1,6 +1,6 @@
 //! The state space layer of Mamba-2 (arXiv:2405.21060).
 
-use super::columns::{Columns, advance, in_all_columns, load, store};
+use super::columns::{Columns, Work, advance, in_head, load, store};
 use super::decay::factor;
 use super::{Head, Output, row};
 use crate::isa::float::{Floats, Rows, Simd};
@@ -22,14 +22,7 @@ pub struct StateSpace<'a> {
     pub d: f32,
 }
 
-struct Work<'a, 'o> {
-    head: Head,
-    x: StateSpace<'a>,
-    state: &'a mut [f32],
-    out: &'a mut (dyn Output + 'o),
-}
-
-impl Columns for Work<'_, '_> {
+impl Columns for Work<'_, '_, StateSpace<'_>> {
     #[inline(always)]
     fn columns<S: Simd, const N: usize, const WHOLE: bool>(&mut self, s: S, at: usize) {
         let (x, keys, values) = (&self.x, self.head.keys, self.head.values);
@@ -72,24 +65,25 @@ pub fn state_space(
     state: &mut [f32],
     out: &mut dyn Output,
 ) {
-    head.check(state, out);
     x.x.check(head.tokens, head.values);
     x.dt.check(head.tokens, 1);
     x.b.check(head.tokens, head.keys);
     x.c.check(head.tokens, head.keys);
-    let mut work = Work {
-        head,
-        x,
-        state,
-        out,
-    };
-    in_all_columns(with, head.values, &mut work);
+    in_head(
+        with,
+        Work {
+            head,
+            x,
+            state,
+            out,
+        },
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::recurrent::tests::{HEADS, Values, check};
+    use crate::ops::recurrent::tests::{HEADS, Values, check_head};
 
     #[test]
     fn agrees_with_f64() {
@@ -98,8 +92,8 @@ mod tests {
             let x = Values::new(1, values, 1.0);
             let [b, c] = [2, 3].map(|seed| Values::new(seed, keys, 1.0));
             let dt = Values::positive(4, 1);
-            check(
-                (values, keys * values),
+            check_head(
+                (keys, values),
                 |state, token, out| {
                     let dt = dt.get(token, 0);
                     for i in 0..keys {
@@ -114,8 +108,7 @@ mod tests {
                         out[j] += f64::from(d) * x.get(token, j);
                     }
                 },
-                |with, tokens, state, out| {
-                    let first = tokens.start;
+                |with, head, first, state, out| {
                     let x = StateSpace {
                         x: x.from(first),
                         dt: dt.from(first),
@@ -123,12 +116,6 @@ mod tests {
                         c: c.from(first),
                         a,
                         d,
-                    };
-                    let tokens = tokens.len();
-                    let head = Head {
-                        tokens,
-                        keys,
-                        values,
                     };
                     state_space(with, head, x, state, out);
                 },

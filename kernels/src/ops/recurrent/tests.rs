@@ -126,6 +126,26 @@ pub fn check(
     }
 }
 
+/// [`check`] of an operation on a head of so many keys and values; it is given the number of its first token.
+pub fn check_head(
+    (keys, values): (usize, usize),
+    model: impl Fn(&mut [f64], usize, &mut [f64]),
+    run: impl Fn(Floats, Head, usize, &mut [f32], &mut dyn Output),
+) {
+    check(
+        (values, keys * values),
+        model,
+        |with, tokens, state, out| {
+            let head = Head {
+                tokens: tokens.len(),
+                keys,
+                values,
+            };
+            run(with, head, tokens.start, state, out);
+        },
+    );
+}
+
 /// The inputs of a head with one key and `values` values.
 fn linear(values: &[f32]) -> Linear<'_> {
     let one = Rows {

@@ -1,6 +1,6 @@
 //! Time mixing of RWKV-6 (arXiv:2404.05892).
 
-use super::columns::{Columns, get, in_all_columns, load, put, span_mut, store};
+use super::columns::{Columns, Work, get, in_head, load, put, span_mut, store};
 use super::{Head, Output, row};
 use crate::isa::float::{Floats, Rows, Simd};
 
@@ -19,14 +19,7 @@ pub struct Wkv6<'a> {
     pub u: &'a [f32],
 }
 
-struct Work<'a, 'o> {
-    head: Head,
-    x: Wkv6<'a>,
-    state: &'a mut [f32],
-    out: &'a mut (dyn Output + 'o),
-}
-
-impl Columns for Work<'_, '_> {
+impl Columns for Work<'_, '_, Wkv6<'_>> {
     #[inline(always)]
     fn columns<S: Simd, const N: usize, const WHOLE: bool>(&mut self, s: S, at: usize) {
         let (x, keys, values) = (&self.x, self.head.keys, self.head.values);
@@ -54,25 +47,26 @@ impl Columns for Work<'_, '_> {
 /// # Panics
 /// If a slice doesn't hold what the shape asks for.
 pub fn wkv6(with: Floats, head: Head, x: Wkv6<'_>, state: &mut [f32], out: &mut dyn Output) {
-    head.check(state, out);
     for rows in [x.r, x.w, x.k] {
         rows.check(head.tokens, head.keys);
     }
     x.v.check(head.tokens, head.values);
     assert_eq!(x.u.len(), head.keys, "a bonus for every key");
-    let mut work = Work {
-        head,
-        x,
-        state,
-        out,
-    };
-    in_all_columns(with, head.values, &mut work);
+    in_head(
+        with,
+        Work {
+            head,
+            x,
+            state,
+            out,
+        },
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::recurrent::tests::{HEADS, Values, check};
+    use crate::ops::recurrent::tests::{HEADS, Values, check_head};
 
     #[test]
     fn agrees_with_f64() {
@@ -80,8 +74,8 @@ mod tests {
             let [r, k, u] = [1, 2, 3].map(|seed| Values::new(seed, keys, 1.0));
             let v = Values::new(4, values, 1.0);
             let w = Values::positive(5, keys);
-            check(
-                (values, keys * values),
+            check_head(
+                (keys, values),
                 |state, token, out| {
                     for i in 0..keys {
                         for j in 0..values {
@@ -92,20 +86,13 @@ mod tests {
                         }
                     }
                 },
-                |with, tokens, state, out| {
-                    let first = tokens.start;
+                |with, head, first, state, out| {
                     let x = Wkv6 {
                         r: r.from(first),
                         w: w.from(first),
                         k: k.from(first),
                         v: v.from(first),
                         u: row(u.from(0), 0, keys),
-                    };
-                    let tokens = tokens.len();
-                    let head = Head {
-                        tokens,
-                        keys,
-                        values,
                     };
                     wkv6(with, head, x, state, out);
                 },

@@ -1,6 +1,6 @@
 //! Time mixing of RWKV-7 (arXiv:2503.14456), whose state lies the other way round than in the paper.
 
-use super::columns::{Columns, get, in_all_columns, put, span, span_mut, store};
+use super::columns::{Columns, Work, get, in_head, put, span, span_mut, store};
 use super::{Head, Output, row};
 use crate::isa::float::{Floats, Kernel, Rows, Simd};
 use crate::ops::elementwise::zip;
@@ -22,14 +22,7 @@ pub struct Wkv7<'a> {
     pub b: Rows<'a, f32>,
 }
 
-struct Work<'a, 'o> {
-    head: Head,
-    x: Wkv7<'a>,
-    state: &'a mut [f32],
-    out: &'a mut (dyn Output + 'o),
-}
-
-impl Columns for Work<'_, '_> {
+impl Columns for Work<'_, '_, Wkv7<'_>> {
     #[inline(always)]
     fn columns<S: Simd, const N: usize, const WHOLE: bool>(&mut self, s: S, at: usize) {
         let (x, keys, values) = (&self.x, self.head.keys, self.head.values);
@@ -65,18 +58,19 @@ impl Columns for Work<'_, '_> {
 /// # Panics
 /// If a slice doesn't hold what the shape asks for.
 pub fn wkv7(with: Floats, head: Head, x: Wkv7<'_>, state: &mut [f32], out: &mut dyn Output) {
-    head.check(state, out);
     for rows in [x.r, x.w, x.k, x.a, x.b] {
         rows.check(head.tokens, head.keys);
     }
     x.v.check(head.tokens, head.values);
-    let mut work = Work {
-        head,
-        x,
-        state,
-        out,
-    };
-    in_all_columns(with, head.values, &mut work);
+    in_head(
+        with,
+        Work {
+            head,
+            x,
+            state,
+            out,
+        },
+    );
 }
 
 struct Bonus<'a> {
@@ -162,7 +156,7 @@ mod tests {
         }
     }
 
-    use crate::ops::recurrent::tests::{HEADS, Values, check};
+    use crate::ops::recurrent::tests::{HEADS, Values, check_head};
 
     #[test]
     fn agrees_with_f64() {
@@ -172,8 +166,8 @@ mod tests {
             let [a, b] = [3, 4].map(|seed| Values::new(seed, keys, small));
             let v = Values::new(5, values, 1.0);
             let w = Values::positive(6, keys);
-            check(
-                (values, keys * values),
+            check_head(
+                (keys, values),
                 |state, token, out| {
                     for j in 0..values {
                         let found: f64 = (0..keys)
@@ -188,8 +182,7 @@ mod tests {
                         }
                     }
                 },
-                |with, tokens, state, out| {
-                    let first = tokens.start;
+                |with, head, first, state, out| {
                     let x = Wkv7 {
                         r: r.from(first),
                         w: w.from(first),
@@ -197,12 +190,6 @@ mod tests {
                         v: v.from(first),
                         a: a.from(first),
                         b: b.from(first),
-                    };
-                    let tokens = tokens.len();
-                    let head = Head {
-                        tokens,
-                        keys,
-                        values,
                     };
                     wkv7(with, head, x, state, out);
                 },
