@@ -233,7 +233,26 @@ pub fn quantized(bytes: &[u8], kind: impl Fn(usize) -> TensorType) -> Option<Arc
     Some(Model::from_gguf(gguf).unwrap())
 }
 
-/// The same, as a file.
+/// A fixture's weights as each of these types or, where what differs from other fixtures is not its products, as all of them
+/// by turns: with a name of each.
+pub fn quantized_as(fixture: &Fixture, bytes: &[u8], kinds: &[&str]) -> Vec<(String, Arc<Model>)> {
+    const OF_EACH_TYPE: &[&str] = &["gemma3-dense", "gemma3-gqa", "llama-dense", "llama-mixtral"];
+    let types: Vec<TensorType> = kinds.iter().map(|name| tensor_type(name)).collect();
+    let turns = (types.len() > 1).then(|| {
+        let model = quantized(bytes, |number| types[number % types.len()]);
+        model.map(|model| (format!("{} as types by turns", fixture.name), model))
+    });
+    let each = types.iter().filter_map(|&kind| {
+        let model = quantized(bytes, |_| kind)?;
+        Some((format!("{} as {}", fixture.name, kind.name()), model))
+    });
+    match turns.flatten() {
+        Some(turns) if !OF_EACH_TYPE.contains(&&*fixture.name) => vec![turns],
+        turns => turns.into_iter().chain(each).collect(),
+    }
+}
+
+/// [`quantized`] as a file.
 pub fn quantized_file(bytes: &[u8], kind: impl Fn(usize) -> TensorType) -> Option<Vec<u8>> {
     let gguf = Gguf::from_bytes(bytes.to_vec()).unwrap();
     let stored: Vec<TensorType> = gguf
