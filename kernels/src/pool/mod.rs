@@ -198,6 +198,11 @@ impl Team {
     /// # Panics
     /// As [`Team::run`]; some indices may then not have been done.
     pub fn for_each(&self, limit: usize, tasks: usize, task: impl Fn(usize, usize) + Sync) {
+        self.for_all(limit, tasks, &task);
+    }
+
+    /// [`Team::for_each`], compiled once and not for every task.
+    fn for_all(&self, limit: usize, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
         if tasks == 1 {
             return task(0, 0);
         }

@@ -202,6 +202,16 @@ impl Team {
         grids: &mut [Grid<'_>],
         task: impl Fn(usize, Strip<'_>) + Sync,
     ) {
+        self.all_strips(limit, grids, &task);
+    }
+
+    /// [`Team::strips`], which is compiled once and not for every task: there are some eighty.
+    fn all_strips(
+        &self,
+        limit: usize,
+        grids: &mut [Grid<'_>],
+        task: &(dyn Fn(usize, Strip<'_>) + Sync),
+    ) {
         assert!(grids.len() <= MAX_GRIDS);
         let mut tasks = 0usize;
         let places: [Place; MAX_GRIDS] = std::array::from_fn(|index| match grids.get_mut(index) {
