@@ -61,16 +61,29 @@ fn products(compute: &mut Compute, matrices: &[Matrix<'_>], x: &[f32], n: usize)
 fn products_of_every_type_on_two_threads() {
     let (mut one, mut two) = (compute(1), compute(2));
     for quant in QUANTS {
-        // One block of most types.
-        let (rows, cols) = (2, quant.block_elements.max(64));
+        let (rows, cols) = (2, quant.block_elements.max(32));
+        let bytes = bytes(rows * cols / quant.block_elements * quant.block_bytes);
+        let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
+        let x = values(cols);
+        let want = products(&mut one, &[matrix], &x, 1);
+        let got = products(&mut two, &[matrix], &x, 1);
+        assert!(equal(&got[0], &want[0]), "{}", quant.name);
+    }
+}
+
+#[test]
+fn two_products_of_two_columns_on_two_threads() {
+    let (mut one, mut two) = (compute(1), compute(2));
+    for name in ["F16", "Q4_1"] {
+        let quant = QUANTS.iter().find(|quant| quant.name == name).unwrap();
+        let (rows, cols) = (2, 64);
         let bytes = bytes(rows * cols / quant.block_elements * quant.block_bytes);
         let matrix = Matrix::new(quant, rows, cols, &bytes).unwrap();
         let x = values(2 * cols);
         let want = products(&mut one, &[matrix], &x[cols..], 1);
-        // Two outputs in one job.
         let got = products(&mut two, &[matrix, matrix], &x, 2);
-        assert!(equal(&got[0], &got[1]), "{}: two outputs", quant.name);
-        assert!(equal(&got[0][rows..], &want[0]), "{}", quant.name);
+        assert!(equal(&got[0], &got[1]), "{name}: two outputs");
+        assert!(equal(&got[0][rows..], &want[0]), "{name}");
     }
 }
 

@@ -127,7 +127,7 @@ fn walk(
 
 fn small_shapes(ready: Ready, compute: &mut Compute, quant: &'static QuantType) {
     let mut random = Random(7);
-    for rows in ODD {
+    for &rows in some(&ODD) {
         for blocks in [1, 2, 3] {
             let shape = (rows, blocks * quant.block_elements);
             walk((ready, compute), &mut random, quant, shape, &ODD);
@@ -147,7 +147,7 @@ fn many_units_and_parts_of_one(ready: Ready, compute: &mut Compute, quant: &'sta
         lengths.push(13 * UNIT - quant.block_elements);
     }
     let mut random = Random(19);
-    for cols in lengths {
+    for &cols in some(&lengths) {
         // The last row has nothing behind it that could be read, the others have. Seven columns are 4, 2 and 1.
         let shape = (3, cols);
         walk(
@@ -217,7 +217,7 @@ fn rows_of_a_large_matrix_are_the_same_rows_alone(
 fn nothing_saturates(ready: Ready, compute: &mut Compute, quant: &'static QuantType) {
     let mut random = Random(3);
     let count = 1024 / quant.block_elements;
-    for fill in [0, 0xff, 0x80, 0x7f, 0x77, 0xf0, 0x0f] {
+    for &fill in some(&[0, 0xff, 0x80, 0x7f, 0x77, 0xf0, 0x0f]) {
         let rows = 33;
         let bytes = blocks(quant, rows * count, &mut random, Some(fill));
         let matrix = Matrix::new(quant, rows, 1024, &bytes).unwrap();
@@ -251,9 +251,9 @@ fn neither_threads_nor_columns_change_bits(ready: Ready, quant: &'static QuantTy
         .flat_map(|x| product(&mut one, matrix, x, 1))
         .collect();
     assert!(single.iter().all(|v| v.is_finite()));
-    for threads in [1, 2, 3] {
+    for &threads in some(&[1, 2, 3]) {
         let mut compute = compute(ready, threads);
-        for n in [2, 5, 16, 17, 33, 64] {
+        for &n in some(&[2, 5, 16, 17, 33, 64]) {
             let all = product(&mut compute, matrix, &x[..n * cols], n);
             assert!(all == single[..n * rows], "{threads} threads, n={n}");
         }
