@@ -1,6 +1,8 @@
 //! A bounds-checked walk over the header's bytes, in either byte order: nothing is read that isn't there, and no
 //! length is believed before it is compared with the bytes left.
 
+use std::borrow::Cow;
+
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
 use crate::error::{Error, ErrorKind, Place};
@@ -18,6 +20,8 @@ pub(crate) struct Cursor<'a> {
     pub endianness: Endianness,
     /// Version 1 has 32-bit counts, lengths and dimensions, later ones 64-bit.
     pub wide: bool,
+    /// A [`Cursor::text`] was not UTF-8.
+    pub was_repaired: bool,
 }
 
 macro_rules! numbers {
@@ -65,6 +69,7 @@ impl<'a> Cursor<'a> {
             position: 0,
             endianness,
             wide: true,
+            was_repaired: false,
         }
     }
 
@@ -147,6 +152,14 @@ impl<'a> Cursor<'a> {
                 found: bytes[..bytes.len().min(32)].to_vec(),
             },
         })
+    }
+
+    /// A string that may be needed by nobody: what is not UTF-8 becomes replacement characters, which is noted.
+    pub fn text(&mut self, what: &'static str) -> Result<Cow<'a, str>, Fault> {
+        let length = self.count("string length", 1)?;
+        let text = String::from_utf8_lossy(self.take(length, what)?);
+        self.was_repaired |= matches!(text, Cow::Owned(_));
+        Ok(text)
     }
 
     pub fn fault(&self, kind: ErrorKind) -> Fault {

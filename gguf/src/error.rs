@@ -313,6 +313,12 @@ pub enum KeyError {
         /// What it is.
         found: Kind,
     },
+    /// A text that is not UTF-8.
+    #[error("key `{key}` is not UTF-8")]
+    NotUtf8 {
+        /// The key.
+        key: String,
+    },
     /// A number out of its range.
     #[error("key `{key}` is {found}, out of the range of {expected}")]
     Range {

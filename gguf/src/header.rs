@@ -121,6 +121,7 @@ fn start(bytes: &[u8]) -> Result<(u32, Cursor<'_>), Error> {
 
 fn read_metadata(cursor: &mut Cursor<'_>, count: u64) -> Result<Metadata, Error> {
     let mut entries: Vec<(String, Value)> = Vec::new();
+    let mut repaired = Vec::new();
     let mut offsets = Vec::new();
     for index in 0..count {
         let offset = cursor.position();
@@ -132,16 +133,20 @@ fn read_metadata(cursor: &mut Cursor<'_>, count: u64) -> Result<Metadata, Error>
             other => other,
         }
         .map_err(|fault| fault.at(Place::Key { index, name: None }))?;
+        cursor.was_repaired = false;
         let value = Value::read(cursor).map_err(|fault| {
             fault.at(Place::Key {
                 index,
                 name: Some(key.to_owned()),
             })
         })?;
+        if cursor.was_repaired {
+            repaired.push(key.to_owned());
+        }
         entries.push((key.to_owned(), value));
         offsets.push(offset);
     }
-    Metadata::new(entries).map_err(|(key, first, second)| {
+    Metadata::new(entries, repaired).map_err(|(key, first, second)| {
         let place = Place::Key {
             index: second as u64,
             name: Some(key),

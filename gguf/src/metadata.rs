@@ -15,13 +15,22 @@ use crate::value::{Array, Strings, Value};
 pub struct Metadata {
     entries: Vec<(String, Value)>,
     index: Index,
+    /// Keys of texts that are not UTF-8 in the file.
+    repaired: Vec<String>,
 }
 
 impl Metadata {
     /// Takes entries with distinct keys; fails with a key that comes twice and where.
-    pub(crate) fn new(entries: Vec<(String, Value)>) -> Result<Metadata, (String, usize, usize)> {
+    pub(crate) fn new(
+        entries: Vec<(String, Value)>,
+        repaired: Vec<String>,
+    ) -> Result<Metadata, (String, usize, usize)> {
         match Index::new(entries.len(), |i| entries[i].0.as_str()) {
-            Ok(index) => Ok(Metadata { entries, index }),
+            Ok(index) => Ok(Metadata {
+                entries,
+                index,
+                repaired,
+            }),
             Err((first, second)) => Err((entries[second].0.clone(), first, second)),
         }
     }
@@ -47,6 +56,28 @@ impl Metadata {
     pub fn get(&self, key: &str) -> Option<&Value> {
         let at = self.index.find(key, |i| self.entries[i].0.as_str())?;
         Some(&self.entries[at].1)
+    }
+
+    /// A text that is only shown: what is not UTF-8 in it are replacement characters, where [`Metadata::string`] refuses it.
+    pub fn shown(&self, key: &str) -> Option<&str> {
+        match self.get(key) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The keys whose texts are not UTF-8 in the file.
+    pub fn not_utf8(&self) -> &[String] {
+        &self.repaired
+    }
+
+    fn check_utf8(&self, key: &str) -> Result<(), KeyError> {
+        match self.repaired.iter().any(|repaired| repaired == key) {
+            true => Err(KeyError::NotUtf8 {
+                key: key.to_owned(),
+            }),
+            false => Ok(()),
+        }
     }
 
     /// Whether the key is there.
@@ -84,7 +115,7 @@ impl Metadata {
     pub fn opt_string(&self, key: &str) -> Result<Option<&str>, KeyError> {
         match self.get(key) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
+            Some(Value::String(text)) => self.check_utf8(key).map(|()| Some(text.as_str())),
             Some(other) => Err(wrong_type(key, other, "a string")),
         }
     }
@@ -93,7 +124,9 @@ impl Metadata {
     pub fn opt_strings(&self, key: &str) -> Result<Option<&Strings>, KeyError> {
         match self.get(key) {
             None => Ok(None),
-            Some(Value::Array(Array::String(strings))) => Ok(Some(strings)),
+            Some(Value::Array(Array::String(strings))) => {
+                self.check_utf8(key).map(|()| Some(strings))
+            }
             Some(other) => Err(wrong_type(key, other, "an array of string")),
         }
     }
@@ -323,6 +356,7 @@ mod tests {
                 .into_iter()
                 .map(|(k, v)| (k.to_owned(), v))
                 .collect(),
+            Vec::new(),
         )
         .unwrap()
     }

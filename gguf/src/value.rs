@@ -205,8 +205,8 @@ impl Strings {
             ends: Vec::with_capacity(count),
         };
         for _ in 0..count {
-            let string = cursor.string("string in an array", "string length")?;
-            if !strings.push(string) {
+            let string = cursor.text("string in an array")?;
+            if !strings.push(&string) {
                 return Err(cursor.fault(ErrorKind::TextTooLarge {
                     most: u32::MAX.into(),
                 }));
@@ -260,9 +260,7 @@ impl Value {
             ValueType::I32 => Value::I32(cursor.i32("value")?),
             ValueType::F32 => Value::F32(cursor.f32("value")?),
             ValueType::Bool => Value::Bool(read_bool(cursor)?),
-            ValueType::String => {
-                Value::String(cursor.string("string", "string length")?.to_owned())
-            }
+            ValueType::String => Value::String(cursor.text("string")?.into_owned()),
             ValueType::Array => Value::Array(Array::read(cursor, 1)?),
             ValueType::U64 => Value::U64(cursor.u64("value")?),
             ValueType::I64 => Value::I64(cursor.i64("value")?),

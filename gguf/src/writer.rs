@@ -105,10 +105,15 @@ impl Writer {
         self
     }
 
-    /// Sets every key of another file's metadata.
+    /// Sets every key of another file's metadata. An alignment that is another kind of integer there becomes a u32, which is
+    /// what the format asks for.
     pub fn set_all(&mut self, metadata: &Metadata) -> &mut Writer {
         for (key, value) in metadata.iter() {
-            self.set(key, value.clone());
+            let number = value.as_integer().and_then(|x| u32::try_from(x).ok());
+            match number.filter(|_| key == ALIGNMENT_KEY) {
+                Some(number) => self.set(key, number),
+                None => self.set(key, value.clone()),
+            };
         }
         self
     }

@@ -285,3 +285,55 @@ fn the_writer_refuses_what_no_reader_takes() {
     writer.remove("general.alignment").set("deep", deep);
     assert!(writer.start(Vec::new()).is_err());
 }
+
+/// A text that is not UTF-8 is no reason to refuse a file, as long as nobody needs it.
+#[test]
+fn texts_that_are_not_utf8_are_shown_and_not_used() {
+    let mut writer = Writer::new();
+    writer.set("general.architecture", "llama");
+    writer.set("general.author", "JosX");
+    writer.set(
+        "general.tags",
+        Array::String(["a", "bX"].into_iter().collect()),
+    );
+    writer.set("general.name", "José");
+    let mut bytes = writer.start(Vec::new()).unwrap().finish().unwrap();
+    for byte in bytes.iter_mut().filter(|byte| **byte == b'X') {
+        // é in Latin-1.
+        *byte = 0xE9;
+    }
+    let gguf = Gguf::from_bytes(bytes).unwrap();
+    let metadata = gguf.metadata();
+    assert_eq!(metadata.not_utf8(), ["general.author", "general.tags"]);
+    assert_eq!(metadata.shown("general.author"), Some("Jos\u{FFFD}"));
+    assert_eq!(metadata.shown("general.name"), Some("José"));
+    assert_eq!(metadata.string("general.name"), Ok("José"));
+    let error = metadata.string("general.author").unwrap_err();
+    assert_eq!(error.to_string(), "key `general.author` is not UTF-8");
+    assert!(metadata.opt_string("general.author").is_err());
+    assert!(metadata.strings("general.tags").is_err());
+}
+
+#[test]
+fn an_alignment_of_another_width_is_written_as_it_should_be() {
+    let mut writer = Writer::new();
+    writer.set("general.alignment", 64u32);
+    let mut bytes = writer.start(Vec::new()).unwrap().finish().unwrap();
+    let key = b"general.alignment";
+    let at = bytes.windows(key.len()).position(|w| w == key).unwrap() + key.len();
+    // Its type: i32.
+    bytes[at] = 5;
+    let gguf = Gguf::from_bytes(bytes).unwrap();
+    assert_eq!(
+        gguf.metadata().get("general.alignment"),
+        Some(&Value::I32(64))
+    );
+    let mut again = Writer::new();
+    again.set_all(gguf.metadata());
+    let again = again.start(Vec::new()).unwrap().finish().unwrap();
+    let again = Gguf::from_bytes(again).unwrap();
+    assert_eq!(
+        again.metadata().get("general.alignment"),
+        Some(&Value::U32(64))
+    );
+}

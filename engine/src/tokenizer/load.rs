@@ -116,7 +116,7 @@ impl<'a> Definition<'a> {
                 .opt_i32s("tokenizer.ggml.token_type")?
                 .unwrap_or_default(),
             merges: texts("merges")?,
-            name: metadata.string_or("general.name", "")?,
+            name: metadata.shown("general.name").unwrap_or_default(),
             architecture: metadata.string_or("general.architecture", "")?,
             roles: Roles {
                 bos: id("bos")?.or(id("cls")?),

@@ -131,7 +131,7 @@ impl Chat {
         let (capacity, trained) = (session.context().capacity(), model.trained_context());
         if terminal {
             let metadata = model.gguf().metadata();
-            let named = metadata.string("general.name").unwrap_or("Model");
+            let named = metadata.shown("general.name").unwrap_or("Model");
             note!(
                 "{}, {} tokens of context. /help lists the commands.",
                 render::safe(named),

@@ -2,6 +2,7 @@
 
 mod values;
 
+use crate::diagnostics::warning;
 use crate::licence::{self, Licence};
 use crate::options::{EngineArgs, positive};
 use crate::render::{self, Align, Table, count};
@@ -149,6 +150,9 @@ impl Inspect {
         let adapters = self.engine.more.adapters()?;
         let file = Gguf::open(&path, self.engine.model_options()?.access())?;
         let mut report = Report::of(&file, &path);
+        for key in file.metadata().not_utf8() {
+            warning!("{key} is not UTF-8 in the file: replacement characters are shown");
+        }
         if self.tensors {
             report.tensors = Some(tensor_rows(&file));
         }
@@ -164,8 +168,8 @@ impl Inspect {
         let metadata = (self.metadata && !self.json).then(|| file.metadata().clone());
         // A file that can't be run can still be looked at.
         if report.is_adapter {
-            let prefix = file.metadata().string("adapter.lora.prompt_prefix");
-            let prefix = prefix.ok().map(str::to_owned);
+            let prefix = file.metadata().shown("adapter.lora.prompt_prefix");
+            let prefix = prefix.map(str::to_owned);
             match Adapter::new(file) {
                 Ok(adapter) => report.adapter = Some(AdapterReport::of(&adapter, prefix)),
                 Err(error) => report.problem = Some(error.to_string()),
@@ -190,7 +194,7 @@ impl Inspect {
 impl Report {
     fn of(file: &Gguf, path: &Path) -> Report {
         let metadata = file.metadata();
-        let text = |key: &str| metadata.string(key).ok().map(str::to_owned);
+        let text = |key: &str| metadata.shown(key).map(str::to_owned);
         let architecture = text("general.architecture");
         // A count may be one number, or one for each block: then the first stands for all.
         let number = |key: &str| {
