@@ -118,6 +118,12 @@ pub enum Error {
         /// The file's architecture.
         architecture: &'static str,
     },
+    /// The model computes what is not a number.
+    #[error("{}", not_numbers(.tensor.as_deref()))]
+    NotNumbers {
+        /// The first tensor with a value that is infinite or not a number, if there is one.
+        tensor: Option<String>,
+    },
     /// A token id outside of the vocabulary.
     #[error("token id {id} is outside of the vocabulary of {vocab_size} tokens")]
     TokenId {
@@ -194,5 +200,18 @@ fn first(names: &[String]) -> String {
     match others.len() {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// What is wrong with a model whose results are not numbers.
+fn not_numbers(tensor: Option<&str>) -> String {
+    match tensor {
+        Some(tensor) => format!(
+            "the model computes nothing but what is not a number, since `{tensor}` holds such values: the file is damaged, \
+             get it again or convert it anew"
+        ),
+        None => "the model computes what is not a number, though all its weights are numbers: it was probably not made \
+                 for this precision, or converted wrongly; try another file of it"
+            .to_owned(),
     }
 }

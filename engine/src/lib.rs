@@ -43,6 +43,7 @@ pub mod cache;
 pub mod chat;
 mod chooser;
 mod context;
+mod damage;
 mod embed;
 mod engine;
 mod error;

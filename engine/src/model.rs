@@ -112,6 +112,12 @@ impl Model {
             .try_for_each(|(file, _)| file.check_unchanged())
     }
 
+    /// Its file, and those of its adapters.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Gguf> {
+        let adapters = self.adapters.iter().map(|(file, _)| &**file);
+        std::iter::once(&self.gguf).chain(adapters)
+    }
+
     /// Bytes of all its files.
     pub(crate) fn file_bytes(&self) -> u64 {
         let adapters = self.adapters.iter().map(|(file, _)| file.file_bytes());

@@ -1,6 +1,7 @@
 //! `run`: completions, seeds, stop strings, full contexts; and what every command on a model refuses.
 
 use crate::program::{Place, gristmill, keys, testdata};
+use gristmill_gguf::{Access, Gguf, Writer};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -429,4 +430,66 @@ fn malformed_files_are_refused_in_one_line() {
         }
         assert!(!stderr.contains("panicked"), "{name}: {stderr}");
     }
+}
+
+/// A model that computes what is no number ends every command that runs it, and the file's damage is named.
+#[test]
+fn damaged_weights_are_named() {
+    let place = Place::new();
+    let gguf = Gguf::open(&place.model, Access::Read).unwrap();
+    let damage = |number: f32| {
+        let mut writer = Writer::new();
+        writer.set_all(gguf.metadata());
+        for tensor in gguf.tensors() {
+            let (name, kind) = (tensor.name(), tensor.tensor_type());
+            writer.tensor(name, kind, tensor.dims()).unwrap();
+        }
+        let mut file = writer.create(place.path("tiny.gguf")).unwrap();
+        for tensor in gguf.tensors() {
+            let mut data = gguf.data(tensor).to_vec();
+            if tensor.name() == "blk.1.ffn_norm.weight" {
+                data[..4].copy_from_slice(&number.to_le_bytes());
+            }
+            file.write(&data).unwrap();
+        }
+        file.finish().unwrap();
+    };
+    let text = place.file("text", &"the heath there ".repeat(40));
+    for number in [f32::NAN, f32::INFINITY] {
+        damage(number);
+        for (command, more) in [
+            ("run", &["-p", "hello"][..]),
+            ("run", &["-p", "hello", "--lookup"]),
+            ("perplexity", &["-f", &text, "-c", "32"]),
+            ("logits", &["--ids", "3,4", "--out", &place.path("logits")]),
+        ] {
+            place
+                .run(command, more)
+                .assert()
+                .code(1)
+                .stdout("")
+                .stderr(contains("`blk.1.ffn_norm.weight`").and(contains("damaged")));
+        }
+        assert!(!fs::exists(place.path("logits")).unwrap());
+    }
+    damage(1.0);
+    place.run("run", &["-p", "hello"]).assert().success();
+}
+
+/// A text that is not UTF-8, in a key that nobody needs, is shown as well as it can be.
+#[test]
+fn a_name_that_is_not_utf8_is_shown() {
+    let place = Place::new();
+    let mut bytes = fs::read(&place.model).unwrap();
+    let name = b"Tiny Random";
+    let at = bytes.windows(name.len()).position(|w| w == name).unwrap();
+    bytes[at + 3] = 0xE9;
+    fs::write(&place.model, bytes).unwrap();
+    place
+        .run("inspect", &[])
+        .assert()
+        .success()
+        .stdout(contains("Tin\u{FFFD} Random"))
+        .stderr(contains("general.name is not UTF-8"));
+    place.run("run", &["-p", "hello"]).assert().success();
 }

@@ -75,7 +75,7 @@ impl Runner {
         let text = self.text_mut(sequence)?;
         text.tokens.extend(ids);
         text.guesses += guesses;
-        self.logits(model, compute, 0..ids.len(), 0);
+        self.logits(model, compute, 0..ids.len(), 0)?;
         Ok(model.check_unchanged()?)
     }
 

@@ -13,6 +13,7 @@ use std::ops::Range;
 use gristmill_kernels::Compute;
 
 use crate::cache::{CacheType, Moment, Room};
+use crate::damage;
 use crate::error::Error;
 use crate::layers::{Batch, Buffers, Input, Selection, Workspace};
 use crate::model::Model;
@@ -229,7 +230,7 @@ impl Runner {
         self.through(model, compute, feeds, stop)?;
         let wanted = 0..self.batch.wanted.rows.len();
         let values = wanted.len() * model.vocab_size();
-        self.logits(model, compute, wanted, 0);
+        self.logits(model, compute, wanted, 0)?;
         model.check_unchanged()?;
         Ok(&self.logits[..values])
     }
@@ -305,7 +306,7 @@ impl Runner {
         compute: &mut Compute,
         (sequence, input, from): (SequenceId, Input<'_>, usize),
         stop: &StopHandle,
-        mut each: impl FnMut(&mut Self, &mut Compute, usize, usize),
+        mut each: impl FnMut(&mut Self, &mut Compute, usize, usize) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.check(model, sequence, input)?;
         self.take_back(sequence)?;
@@ -327,7 +328,7 @@ impl Runner {
             self.forward(model, compute, &[share], Some(stop))?;
             let keeps_rows = self.keeps_rows;
             self.text_mut(sequence)?.extend((part, len), keeps_rows);
-            each(self, compute, start, wanted);
+            each(self, compute, start, wanted)?;
         }
         // After the work, since it can change while it is read.
         Ok(model.check_unchanged()?)
@@ -350,8 +351,9 @@ impl Runner {
         let mut done = 0;
         let what = (sequence, input, from);
         self.in_passes(model, compute, what, stop, |runner, compute, _, wanted| {
-            runner.logits(model, compute, 0..wanted, done);
+            runner.logits(model, compute, 0..wanted, done)?;
             done += wanted;
+            Ok(())
         })?;
         Ok(&self.logits[..done * model.vocab_size()])
     }
@@ -377,9 +379,10 @@ impl Runner {
                 for first in (0..wanted).step_by(SLAB) {
                     let slab = first..wanted.min(first + SLAB);
                     let values = slab.len() * model.vocab_size();
-                    runner.logits(model, compute, slab, 0);
+                    runner.logits(model, compute, slab, 0)?;
                     sink(compute, begin + first, &runner.logits[..values]);
                 }
+                Ok(())
             },
         )
     }
@@ -395,11 +398,11 @@ impl Runner {
         mut sink: impl FnMut(&mut Compute, &[f32]),
     ) -> Result<(), Error> {
         self.in_passes(model, compute, what, stop, |runner, compute, _, wanted| {
-            if wanted == 0 {
-                return;
+            if wanted > 0 {
+                let hidden = runner.hidden(model, compute);
+                sink(compute, hidden);
             }
-            let hidden = runner.hidden(model, compute);
-            sink(compute, hidden);
+            Ok(())
         })
     }
 
@@ -504,13 +507,19 @@ impl Runner {
     }
 
     /// Logits of some of the wanted rows of the last pass, into the rows from `at` on.
-    fn logits(&mut self, model: &Model, compute: &mut Compute, rows: Range<usize>, at: usize) {
+    fn logits(
+        &mut self,
+        model: &Model,
+        compute: &mut Compute,
+        rows: Range<usize>,
+        at: usize,
+    ) -> Result<(), Error> {
         let vocab = model.vocab_size();
         if self.logits.len() < (at + rows.len()) * vocab {
             self.logits.resize((at + rows.len()) * vocab, 0.0);
         }
         if rows.is_empty() {
-            return;
+            return Ok(());
         }
         let wanted = &self.batch.wanted;
         let some = &wanted.rows[rows.clone()];
@@ -518,6 +527,7 @@ impl Runner {
         let out = &mut self.logits[at * vocab..][..rows.len() * vocab];
         let decoder = &model.decoder;
         decoder.logits(&mut pass, &mut self.buffers, rows.start, out);
+        damage::check(model, out)
     }
 
     /// Forgets all tokens of a sequence from position `positions` on.
