@@ -3,9 +3,11 @@
 use minijinja::value::{Kwargs, Rest};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
+use super::arguments::Arguments;
 use super::budget;
 use super::clock::Clock;
 use super::error::{Raised, fail};
+use super::strftime::strftime;
 use super::text;
 
 pub(super) fn register(environment: &mut Environment<'static>, clock: impl Clock + 'static) {
@@ -17,9 +19,12 @@ pub(super) fn register(environment: &mut Environment<'static>, clock: impl Clock
     });
     environment.add_function(
         "strftime_now",
-        move |format: String| match jiff::fmt::strtime::format(&format, &clock.now()) {
-            Ok(text) => Ok(Value::from(text)),
-            Err(error) => fail(format!("strftime_now: {error}")),
+        move |Rest(positional): Rest<Value>, named: Kwargs| {
+            let [format] = Arguments::with_keywords(&positional, &named)?.bind(["format"])?;
+            match format.as_ref().and_then(Value::as_str) {
+                Some(format) => Ok(Value::from(strftime(&clock.now(), format))),
+                None => fail("strftime_now takes a format, which is a text"),
+            }
         },
     );
     // Namespaces and dictionaries are minijinja's, counted.

@@ -34,6 +34,7 @@ mod program;
 mod select;
 mod sort;
 mod source;
+mod strftime;
 mod strings;
 mod tests;
 mod text;
