@@ -1,8 +1,9 @@
 //! The unigram model (`tokenizer.ggml.model` = `t5`): of all ways to spell a text, the one with the highest total score.
 //!
 //! In: text, normalized by the file's character map, spaces escaped as `▁`. A Viterbi pass finds the best sequence of
-//! tokens; characters without a token are the unknown token, which costs more than any other. (Kudo 2018.) The
-//! character map is SentencePiece's: a double-array trie over byte strings and their replacements (Kanda 2018).
+//! tokens; characters without a token are the unknown token, which costs more than any other, or their bytes' tokens in a
+//! vocabulary that has these (SentencePiece's byte fallback). (Kudo 2018.) The character map is SentencePiece's: a
+//! double-array trie over byte strings and their replacements (Kanda 2018).
 
 use super::settings::Settings;
 use super::trie::Trie;
@@ -21,6 +22,8 @@ struct Unigram {
     /// User-defined tokens: they pass normalization untouched.
     protected: Trie,
     characters: CharacterMap,
+    /// The tokens `<0x00>`..`<0xFF>`, as far as there are any.
+    bytes: [u32; 256],
     unknown: u32,
     unknown_score: f64,
     space_prefix: bool,
@@ -50,6 +53,13 @@ pub(super) fn build(
         tokens: trie(Kind::NORMAL.with(Kind::USER_DEFINED).with(Kind::UNUSED)),
         protected: trie(Kind::USER_DEFINED),
         characters: CharacterMap::new(&definition.character_map)?,
+        bytes: std::array::from_fn(|byte| {
+            let token = vocabulary.token(format!("<0x{byte:02X}>").as_bytes());
+            match token != NONE && vocabulary.kind(token).is(Kind::BYTE) {
+                true => token,
+                false => NONE,
+            }
+        }),
         unknown: settings.roles.unknown.unwrap_or(NONE),
         unknown_score: f64::from(least) - UNKNOWN_PENALTY,
         space_prefix: settings.space_prefix,
@@ -163,6 +173,13 @@ impl Algorithm for Unigram {
         let (mut at, mut last) = (text.len(), NONE);
         while at > 0 {
             let Best { token, from, .. } = best[at];
+            let bytes = text[from..at].iter().rev();
+            let mut bytes = bytes.map(|&byte| self.bytes[usize::from(byte)]);
+            if token == self.unknown && bytes.clone().all(|byte| byte != NONE) {
+                out.extend(&mut bytes);
+                (at, last) = (from, NONE);
+                continue;
+            }
             // Neighbouring unknown characters are one unknown token.
             if token != NONE && !(token == self.unknown && last == self.unknown) {
                 out.push(token);

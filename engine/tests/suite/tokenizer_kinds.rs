@@ -332,6 +332,48 @@ proptest! {
     }
 }
 
+/// What the vocabulary lacks is spelt in bytes where it has them (SentencePiece's byte fallback), all of a character's or none.
+#[test]
+fn unigram_falls_back_to_bytes() {
+    let unigram = |bytes: &[u8]| {
+        let mut tokens = vec!["<unk>".to_owned(), "▁".into(), "a".into(), "b".into()];
+        let mut token_types = vec![2, NORMAL, NORMAL, NORMAL];
+        tokens.extend(bytes.iter().map(|byte| format!("<0x{byte:02X}>")));
+        token_types.resize(tokens.len(), BYTE);
+        Tokenizer::new(&Definition {
+            model: "t5",
+            tokens: tokens.iter().map(String::as_str).collect(),
+            scores: vec![-1.0; tokens.len()].into(),
+            token_types: token_types.into(),
+            roles: Roles {
+                unknown: Some(0),
+                ..Roles::default()
+            },
+            add_space_prefix: Some(false),
+            ..Definition::default()
+        })
+        .unwrap()
+    };
+    // é is C3 A9, € is E2 82 AC.
+    for (bytes, text, expected) in [
+        (&[0xC3, 0xA9, 0xE2, 0x82, 0xAC][..], "aéb", vec![2, 4, 5, 3]),
+        (
+            &[0xC3, 0xA9, 0xE2, 0x82, 0xAC],
+            "é€ a",
+            vec![4, 5, 6, 7, 8, 1, 2],
+        ),
+        (&[0xC3, 0xA9, 0xE2, 0xAC], "é€€é", vec![4, 5, 0, 4, 5]),
+        (&[], "aé€b", vec![2, 0, 3]),
+    ] {
+        let tokenizer = unigram(bytes);
+        let ids = tokenizer.encode(text, false, false);
+        assert_eq!(ids, expected, "{text} with {bytes:02x?}");
+        if !ids.contains(&0) {
+            assert_eq!(tokenizer.decode(&ids, true), text.as_bytes());
+        }
+    }
+}
+
 /// A megabyte without a space, for every kind. With a loop over the text for every token each would take hours.
 #[test]
 fn unbroken_texts_take_linear_time() {
