@@ -395,9 +395,8 @@ fn weigh<S: Simd>(
             *sum = s.add(*sum, weight);
         }
     }
-    if seen.len() < CHUNK {
-        scores[..low].fill(0.0);
-        scores[high..].fill(0.0);
+    for at in (0..low).chain(high..scores.len()).step_by(S::LANES) {
+        s.store(zero, &mut scores[at..]);
     }
     // The upper eight sums to the lower ones first, as `sum` does where they are in one vector.
     let sum = if S::LANES == SUMS {
