@@ -49,6 +49,22 @@ impl State {
         let variance = (self.nll_square_sum / n - mean * mean).max(0.0);
         self.perplexity() * (variance / (n - 1.0)).sqrt()
     }
+
+    /// Whether it can be what some windows came to.
+    fn is_sound(&self) -> bool {
+        let windows = self.cumulative.len();
+        let mut numbers = self
+            .cumulative
+            .iter()
+            .chain([&self.nll_sum, &self.nll_square_sum]);
+        self.scored_tokens == (windows * scored_of_window(self.n_ctx)) as u64
+            && numbers.all(|number| number.is_finite())
+    }
+}
+
+/// Tokens of a window that are scored: those of its second half, of which the last one has no next token to predict.
+fn scored_of_window(n_ctx: usize) -> usize {
+    n_ctx - 1 - n_ctx / 2
 }
 
 /// One window's result.
@@ -109,7 +125,13 @@ impl<'a> Perplexity<'a> {
         };
         let state = match resume {
             None => fresh,
-            Some(state) if state.n_ctx == n_ctx && state.text_hash == fresh.text_hash => state,
+            Some(state) if state.n_ctx == n_ctx && state.text_hash == fresh.text_hash => {
+                if !state.is_sound() {
+                    let problem = "the saved state is damaged: its sums are not those of its windows; start without it";
+                    return Err(Error::Evaluation(problem.into()));
+                }
+                state
+            }
             Some(_) => {
                 let problem = "the saved state belongs to another text, tokenizer or window length; start without it";
                 return Err(Error::Evaluation(problem.into()));
@@ -143,8 +165,7 @@ impl<'a> Perplexity<'a> {
         window[0] = self.bos.unwrap_or(original);
         let vocab = self.context.model().vocab_size();
         let first = n_ctx / 2;
-        // The last position has no next token to predict.
-        let mut losses = vec![0.0; n_ctx - 1 - first];
+        let mut losses = vec![0.0; scored_of_window(n_ctx)];
         self.context.reset();
         let fed = self
             .context
@@ -232,5 +253,38 @@ mod tests {
         };
         let text = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
+    }
+
+    #[test]
+    fn damaged_states_are_told() {
+        let state = State {
+            n_ctx: 512,
+            cumulative: vec![48.71, 38.6],
+            scored_tokens: 510,
+            nll_sum: 1.5,
+            nll_square_sum: 2.5,
+            ..State::default()
+        };
+        assert!(state.is_sound());
+        let change = |change: fn(&mut State)| {
+            let mut state = state.clone();
+            change(&mut state);
+            state.is_sound()
+        };
+        assert!(!change(|state| state.scored_tokens = 0));
+        assert!(!change(|state| state.cumulative.clear()));
+        assert!(!change(|state| state.nll_sum = f64::NAN));
+        assert!(!change(|state| state.cumulative[1] = f64::INFINITY));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn sums_survive_json_to_the_bit(sum in 0f64..1e9, square in 0f64..1e12) {
+            let state = State { nll_sum: sum, nll_square_sum: square, ..State::default() };
+            let text = serde_json::to_vec(&state).unwrap();
+            let read: State = serde_json::from_slice(&text).unwrap();
+            proptest::prop_assert_eq!(read.nll_sum.to_bits(), sum.to_bits());
+            proptest::prop_assert_eq!(read.nll_square_sum.to_bits(), square.to_bits());
+        }
     }
 }
