@@ -210,8 +210,8 @@ fn not_numbers(tensor: Option<&str>) -> String {
             "the model computes nothing but what is not a number, since `{tensor}` holds such values: the file is damaged, \
              get it again or convert it anew"
         ),
-        None => "the model computes what is not a number, though all its weights are numbers: it was probably not made \
-                 for this precision, or converted wrongly; try another file of it"
+        None => "the model computes what is not a number, though all its weights are numbers: its metadata are wrong, or \
+                 it was converted wrongly; try another file of it"
             .to_owned(),
     }
 }
