@@ -42,16 +42,14 @@ extern "C" fn on_bus_error(
     // SAFETY: the kernel passes a valid siginfo to a handler installed with SA_SIGINFO.
     let address = unsafe { (*info).si_addr() }.addr();
     let mut line = [0u8; 1024];
-    let (beginning, rest) = line.split_at_mut(BEGINNING.len());
-    let (name, end) = rest.split_at_mut(rest.len() - END.len());
-    if let Some(bytes) = file_mapped_at(address, name) {
-        beginning.copy_from_slice(BEGINNING);
-        end.copy_from_slice(END);
-        let (at, length) = (BEGINNING.len() + bytes, line.len());
-        line.copy_within(length - END.len().., at);
+    let (name, most) = (BEGINNING.len(), line.len() - END.len());
+    if let Some(bytes) = file_mapped_at(address, &mut line[name..most]) {
+        line[..name].copy_from_slice(BEGINNING);
+        line[name + bytes..][..END.len()].copy_from_slice(END);
+        let length = name + bytes + END.len();
         // SAFETY: the line is that long. `write` and `_exit` may be called in a signal handler.
         unsafe {
-            libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), at + END.len());
+            libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), length);
             libc::_exit(1);
         }
     }

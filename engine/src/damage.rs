@@ -1,4 +1,4 @@
-//! What is said of a model whose results are not numbers. Flows in: logits, then the tensors of its files. Flows out: an
+//! What is said of a model whose results are not numbers. Flows in: logits or hidden states, then the tensors of its files. Flows out: an
 //! error with the name of the first tensor that holds what is no number, if there is one.
 
 use gristmill_gguf::Gguf;
@@ -6,10 +6,10 @@ use gristmill_gguf::Gguf;
 use crate::error::Error;
 use crate::model::Model;
 
-/// Fails if one of the logits is not a number.
-pub(crate) fn check(model: &Model, logits: &[f32]) -> Result<(), Error> {
+/// Fails if one of a model's results is not a number.
+pub(crate) fn check(model: &Model, results: &[f32]) -> Result<(), Error> {
     // All of them, and no early end: so it takes vectors of them.
-    if !logits.iter().fold(false, |found, x| found | x.is_nan()) {
+    if !results.iter().fold(false, |found, x| found | x.is_nan()) {
         return Ok(());
     }
     let tensor = model.files().find_map(first_damaged);

@@ -9,6 +9,7 @@ use gristmill_kernels::ops;
 use gristmill_kernels::{Compute, ComputeOptions};
 
 use crate::cache::States;
+use crate::damage;
 use crate::error::Error;
 use crate::layers::{Batch, Buffers, Pass, Pool, Pooling, Workspace};
 use crate::memory::{self, MemoryPlan};
@@ -225,6 +226,7 @@ impl Embedder {
         while !rest.is_empty() {
             let (now, later) = rest.split_at(self.together(rest));
             let pooled = self.pooled(now)?;
+            damage::check(&self.model, &pooled)?;
             self.project(now, pooled, &mut all);
             rest = later;
         }
@@ -262,14 +264,17 @@ impl Embedder {
             ..
         } = self;
         let reads = model.decoder.head.pooling.reads(self.pooling);
-        match (state, texts) {
-            (State::Whole(whole), texts) => whole.pooled(model, compute, reads, texts),
-            (State::Causal { long, .. }, [text]) => {
-                long.pooled_alone(model, compute, reads, text.as_ref())
-            }
-            (State::Causal { long, short }, texts) => {
-                let sequences = short.as_mut().unwrap_or(long);
-                sequences.pooled(model, compute, reads, texts)
+        match state {
+            State::Whole(whole) => whole.pooled(model, compute, reads, texts),
+            State::Causal {
+                short: Some(short), ..
+            } if texts.len() > 1 => short.pooled(model, compute, reads, texts),
+            State::Causal { long, .. } => {
+                let mut pooled = Vec::new();
+                for text in texts {
+                    pooled.extend(long.pooled_alone(model, compute, reads, text.as_ref())?);
+                }
+                Ok(pooled)
             }
         }
     }

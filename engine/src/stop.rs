@@ -16,14 +16,14 @@ impl StopHandle {
         self.stop_at(1);
     }
 
-    /// Ends it when its engine looks at this handle for the `look`th time from now on, counted from 1: once between any two
-    /// steps of a layer. So tests stop at every place that there is.
+    /// Ends it when this handle is looked at for the `look`th time from now on, counted from 1. A pass looks between any two
+    /// steps of a layer; so tests stop at every place that there is.
     #[doc(hidden)]
     pub fn stop_at(&self, look: usize) {
         self.0.store(look, Ordering::Release);
     }
 
-    /// Whether it was called.
+    /// A look: whether it was called.
     pub(crate) fn is_set(&self) -> bool {
         let later = |looks: usize| (looks > 1).then(|| looks - 1);
         self.0

@@ -462,6 +462,8 @@ fn damaged_weights_are_named() {
             ("run", &["-p", "hello", "--lookup"]),
             ("perplexity", &["-f", &text, "-c", "32"]),
             ("logits", &["--ids", "3,4", "--out", &place.path("logits")]),
+            ("embed", &["hello"]),
+            ("bench", &["-p", "4", "-n", "2", "-r", "1"]),
         ] {
             place
                 .run(command, more)

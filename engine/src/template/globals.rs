@@ -7,7 +7,7 @@ use super::arguments::Arguments;
 use super::budget;
 use super::clock::Clock;
 use super::error::{Raised, fail};
-use super::strftime::strftime;
+use super::strftime::{GROWTH, strftime};
 use super::text;
 
 pub(super) fn register(environment: &mut Environment<'static>, clock: impl Clock + 'static) {
@@ -19,10 +19,13 @@ pub(super) fn register(environment: &mut Environment<'static>, clock: impl Clock
     });
     environment.add_function(
         "strftime_now",
-        move |Rest(positional): Rest<Value>, named: Kwargs| {
+        move |state: &mut State, Rest(positional): Rest<Value>, named: Kwargs| {
             let [format] = Arguments::with_keywords(&positional, &named)?.bind(["format"])?;
             match format.as_ref().and_then(Value::as_str) {
-                Some(format) => Ok(Value::from(strftime(&clock.now(), format))),
+                Some(format) => {
+                    budget::charge(state, format.len().saturating_mul(GROWTH))?;
+                    Ok(Value::from(strftime(&clock.now(), format)))
+                }
                 None => fail("strftime_now takes a format, which is a text"),
             }
         },

@@ -3,6 +3,11 @@
 
 use jiff::Zoned;
 
+/// The widest field: more is asked for by nobody but to fill the memory.
+const WIDEST: usize = 1000;
+/// A format's bytes become at most this number of bytes each: those of `%1000d`.
+pub const GROWTH: usize = WIDEST / 6 + 1;
+
 /// What stands between the `%` of a directive and its letter.
 #[derive(Default)]
 struct Form {
@@ -23,13 +28,11 @@ pub fn strftime(time: &Zoned, format: &str) -> String {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
         let (form, modifier, letter, length) = directive(rest);
-        let written = letter.and_then(|letter| {
-            match letter {
-                // Python's own, which knows no flags.
-                'f' if length == 2 => Some(format!("{:06}", time.subsec_nanosecond() / 1000)),
-                _ if !takes(letter, modifier) => None,
-                _ => field(time, letter, &form),
-            }
+        let written = letter.and_then(|letter| match letter {
+            // Python's own, which knows no flags.
+            'f' if length == 2 => Some(format!("{:06}", time.subsec_nanosecond() / 1000)),
+            _ if !takes(letter, modifier) => None,
+            _ => field(time, letter, &form),
         });
         match written {
             Some(written) => out.push_str(&written),
@@ -54,8 +57,7 @@ fn directive(text: &str) -> (Form, Option<char>, Option<char>, usize) {
         chars.next();
     }
     while let Some(digit) = chars.peek().and_then(|(_, c)| c.to_digit(10)) {
-        // Wider than any text is asked for by nobody but to fill the memory.
-        form.width = (form.width * 10 + digit as usize).min(1000);
+        form.width = (form.width * 10 + digit as usize).min(WIDEST);
         chars.next();
     }
     let modifier = chars

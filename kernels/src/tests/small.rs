@@ -106,7 +106,7 @@ fn products_with_inputs_of_their_own() {
     let matrices: Vec<Matrix<'_>> = matrices
         .map(|(&(name, cols), bytes)| Matrix::new(quant(name), rows, cols, bytes).unwrap())
         .collect();
-    for n in [1, 2] {
+    for n in [1, 2, 17] {
         let x = values(n * shapes.iter().map(|(_, cols)| cols).sum::<usize>());
         let mut outs = vec![vec![0.0; n * rows]; matrices.len()];
         let mut all: Vec<Product<'_>> = matrices

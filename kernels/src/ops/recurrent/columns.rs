@@ -130,16 +130,27 @@ pub fn in_all_columns(with: Floats, width: usize, work: &mut impl Columns) {
     with.run(All { width, work });
 }
 
-/// Does a head's work.
+/// Does a head's work on what goes in.
 ///
 /// # Panics
 /// If the state and the output don't have the head's shape.
-pub fn in_head<'a, 'o, X>(with: Floats, mut work: Work<'a, 'o, X>)
-where
+pub fn in_head<'a, 'o, X>(
+    with: Floats,
+    head: Head,
+    x: X,
+    state: &'a mut [f32],
+    out: &'a mut (dyn Output + 'o),
+) where
     Work<'a, 'o, X>: Columns,
 {
-    work.head.check(work.state, work.out);
-    in_all_columns(with, work.head.values, &mut work);
+    head.check(state, out);
+    let mut work = Work {
+        head,
+        x,
+        state,
+        out,
+    };
+    in_all_columns(with, head.values, &mut work);
 }
 
 /// `S = decay S + k ⊗ v`, and then `Sᵀ q`, in the columns from `at`. Row `i` of the state fades by `decay.0[i * decay.1]`.

@@ -73,15 +73,7 @@ pub fn gated_delta(
     x.v.check(head.tokens, head.values);
     x.decay.check(head.tokens, head.keys);
     x.beta.check(head.tokens, 1);
-    in_head(
-        with,
-        Work {
-            head,
-            x,
-            state,
-            out,
-        },
-    );
+    in_head(with, head, x, state, out);
 }
 
 #[cfg(test)]

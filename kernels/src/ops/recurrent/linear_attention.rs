@@ -53,15 +53,7 @@ pub fn linear_attention(
     x.k.check(head.tokens, head.keys);
     x.v.check(head.tokens, head.values);
     x.decay.check(head.tokens, head.keys);
-    in_head(
-        with,
-        Work {
-            head,
-            x,
-            state,
-            out,
-        },
-    );
+    in_head(with, head, x, state, out);
 }
 
 #[cfg(test)]

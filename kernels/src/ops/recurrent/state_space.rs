@@ -69,15 +69,7 @@ pub fn state_space(
     x.dt.check(head.tokens, 1);
     x.b.check(head.tokens, head.keys);
     x.c.check(head.tokens, head.keys);
-    in_head(
-        with,
-        Work {
-            head,
-            x,
-            state,
-            out,
-        },
-    );
+    in_head(with, head, x, state, out);
 }
 
 #[cfg(test)]

@@ -126,7 +126,8 @@ pub fn check(
     }
 }
 
-/// [`check`] of an operation on a head of so many keys and values; it is given the number of its first token.
+/// [`check`] of an operation on a head with these numbers of keys and values. `run` is given the head, whose tokens are
+/// those of one call, and the number of the first of them.
 pub fn check_head(
     (keys, values): (usize, usize),
     model: impl Fn(&mut [f64], usize, &mut [f64]),

@@ -52,15 +52,7 @@ pub fn wkv6(with: Floats, head: Head, x: Wkv6<'_>, state: &mut [f32], out: &mut 
     }
     x.v.check(head.tokens, head.values);
     assert_eq!(x.u.len(), head.keys, "a bonus for every key");
-    in_head(
-        with,
-        Work {
-            head,
-            x,
-            state,
-            out,
-        },
-    );
+    in_head(with, head, x, state, out);
 }
 
 #[cfg(test)]

@@ -62,15 +62,7 @@ pub fn wkv7(with: Floats, head: Head, x: Wkv7<'_>, state: &mut [f32], out: &mut 
         rows.check(head.tokens, head.keys);
     }
     x.v.check(head.tokens, head.values);
-    in_head(
-        with,
-        Work {
-            head,
-            x,
-            state,
-            out,
-        },
-    );
+    in_head(with, head, x, state, out);
 }
 
 struct Bonus<'a> {

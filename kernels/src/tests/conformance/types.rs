@@ -217,7 +217,7 @@ fn rows_of_a_large_matrix_are_the_same_rows_alone(
 fn nothing_saturates(ready: Ready, compute: &mut Compute, quant: &'static QuantType) {
     let mut random = Random(3);
     let count = 1024 / quant.block_elements;
-    for &fill in some(&[0, 0xff, 0x80, 0x7f, 0x77, 0xf0, 0x0f]) {
+    for fill in [0, 0xff, 0x80, 0x7f, 0x77, 0xf0, 0x0f] {
         let rows = 33;
         let bytes = blocks(quant, rows * count, &mut random, Some(fill));
         let matrix = Matrix::new(quant, rows, 1024, &bytes).unwrap();

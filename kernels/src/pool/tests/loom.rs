@@ -10,8 +10,8 @@
 //! RUSTFLAGS="--cfg loom" cargo test -p gristmill-kernels --release --lib loom
 //! ```
 
-use super::Team;
-use super::sync::*;
+use super::super::Team;
+use super::super::sync::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Runs a model in every order with at most this many preemptions.
@@ -87,7 +87,7 @@ fn every_index_is_done_once(threads: usize, tasks: usize, jobs: usize, preemptio
 // The second job finds workers in every state that the first can leave them in.
 #[test]
 fn two_threads_do_every_index_once() {
-    every_index_is_done_once(2, 3, 2, 2);
+    every_index_is_done_once(2, 3, 2, 3);
 }
 
 #[test]
